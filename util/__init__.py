@@ -1,0 +1,1 @@
+"""What every part uses; imports nothing of ours outside util."""

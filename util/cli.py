@@ -1,0 +1,129 @@
+"""Command lines from frozen dataclasses: parsing, logging, and errors in one line."""
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn, TypeVar, get_type_hints
+
+import tyro
+
+from util.distributed import is_main, rank
+
+C = TypeVar("C")
+DEBUG_VARIABLE = "CORRVOS_DEBUG"
+_TYRO_OPTIONS = (tyro.conf.OmitArgPrefixes,)
+
+
+def run(
+    main: Callable[[C], None],
+    config: type[C],
+    prog: str,
+    description: str,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Parse the command line into `config` and call `main` with it, with logging set up.
+
+    Flags are the dataclass's fields (`--mem_every`, also `--mem-every`; booleans `--flip` and `--no_flip`).
+    ValueError and OSError (missing file, disk, permission) become one line `error: ...` on stderr and exit status 2;
+    Ctrl-C exits with 130. The environment variable CORRVOS_DEBUG=1 adds the traceback. Returns when `main` returns.
+    """
+    with _logging():
+        try:
+            main(parse(config, prog, description, arguments))
+        except (ValueError, OSError) as error:
+            if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
+                traceback.print_exc()
+            fail(_describe(error))
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+
+
+def parse(config: type[C], prog: str, description: str, arguments: Sequence[str] | None = None) -> C:
+    """Parse `arguments` (default: the process's) into `config`; exits with status 2 and one line if they are wrong."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            parsed, unknown = tyro.cli(
+                config,
+                prog=prog,
+                description=description,
+                args=words,
+                use_underscores=True,
+                return_unknown_args=True,
+                config=_TYRO_OPTIONS,
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        fail(f"{_flatten(errors.getvalue()).rstrip('.')}; {prog} --help lists the flags")
+    if unknown:
+        fail(f"{_unknown(unknown[0], flag_names(config))}; {prog} --help lists the flags")
+    return parsed
+
+
+def fail(message: str) -> NoReturn:
+    """Print `error: message` on stderr, as one line, and exit with status 2."""
+    who = "" if is_main() else f"rank {rank()}: "
+    sys.stderr.write(f"error: {who}{' '.join(message.split())}\n")
+    raise SystemExit(2)
+
+
+def flag_names(config: type[Any]) -> list[str]:
+    """Return the flags of a configuration class, those of nested configurations included, as `--name`."""
+    names: list[str] = []
+    for name, kind in get_type_hints(config).items():
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            names += flag_names(kind)
+        else:
+            names += [f"--{name}", f"--no_{name}"] if kind is bool else [f"--{name}"]
+    return names
+
+
+def _unknown(word: str, known: list[str]) -> str:
+    if not word.startswith("-"):
+        return f"unexpected argument {word!r}"
+    flag = word.split("=")[0]
+    near = difflib.get_close_matches(
+        flag.replace("-", "_"), [name.replace("-", "_") for name in known], n=1, cutoff=0.0
+    )
+    # Comparing with underscores turns the two leading hyphens into underscores, too.
+    hint = f": the nearest is --{near[0].lstrip('_')}" if near else ""
+    return f"unknown flag {flag}{hint}"
+
+
+def _flatten(box: str) -> str:
+    """Join tyro's framed message to one line: its first paragraph, without frame, colours and title."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip("│┃ ") for line in plain.splitlines() if line.strip() and line.strip()[0] not in "╭╰┏┗"]
+    end = next((i for i, line in enumerate(lines) if set(line) <= set("─━")), len(lines))
+    return " ".join(line for line in lines[:end] if line)
+
+
+def _describe(error: ValueError | OSError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+@contextlib.contextmanager
+def _logging() -> Iterator[None]:
+    """Log to stderr for the length of the run: rank 0 from INFO, the others from WARNING."""
+    root, handler = logging.getLogger(), logging.StreamHandler()
+    before = root.level
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setLevel(logging.INFO if is_main() else logging.WARNING)
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)

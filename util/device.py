@@ -1,0 +1,81 @@
+"""The computing device: choosing it, its precision, and honest measurements on it."""
+
+import os
+import resource
+import sys
+from contextlib import AbstractContextManager
+
+import torch
+
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+
+
+def select_device(name: str = "auto") -> torch.device:
+    """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device that exists.
+
+    `auto` prefers CUDA, then MPS, then the CPU. `cuda` without an index is the GPU of this process's local rank.
+    Raises ValueError for an unknown name and for a device that this machine does not have.
+    """
+    wanted = name.strip().lower()
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, index = wanted.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
+        raise ValueError(f"unknown device {name!r}: expected auto, cpu, cuda, cuda:INDEX or mps")
+    if kind == "cuda":
+        return _cuda_device(name, index)
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"device {name!r} is not available on this machine: use --device cpu or auto")
+    return torch.device(kind)
+
+
+def _cuda_device(name: str, index: str) -> torch.device:
+    if not torch.cuda.is_available():
+        raise ValueError(
+            f"device {name!r}: PyTorch {torch.__version__} sees no CUDA GPU here: use --device cpu or auto, "
+            "or install a CUDA build of PyTorch"
+        )
+    count = torch.cuda.device_count()
+    number = int(index) if index else int(os.environ.get("LOCAL_RANK", "0"))
+    if number >= count:
+        remedy = f"use cuda:0 to cuda:{count - 1}" if index else f"start torchrun with --nproc_per_node={count} or less"
+        raise ValueError(f"device {name!r}: GPU {number} was asked for, this machine has {count}: {remedy}")
+    return torch.device("cuda", number)
+
+
+def resolve_precision(device: torch.device, precision: str = "auto") -> str:
+    """Return `fp32`, `fp16` or `bf16`; `auto` is fp16 on CUDA and fp32 elsewhere.
+
+    Raises ValueError for another name and for bf16 on a GPU without it.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+    if precision == "auto":
+        return "fp16" if device.type == "cuda" else "fp32"
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ValueError(f"precision 'bf16' is not supported by {torch.cuda.get_device_name(device)}: use fp16 or fp32")
+    return precision
+
+
+def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager[object]:
+    """Return the context manager that computes in `precision` on `device`; fp32 switches an outer autocast off."""
+    resolved = resolve_precision(device, precision)
+    if resolved == "fp32":
+        return torch.autocast(device.type, enabled=False)
+    return torch.autocast(device.type, dtype=torch.float16 if resolved == "fp16" else torch.bfloat16)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until all work queued on `device` is done, so that a clock read afterwards is honest."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the peak bytes so far: allocated tensors on CUDA (since the last reset), resident process otherwise."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB, macOS in bytes

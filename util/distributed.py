@@ -1,0 +1,83 @@
+"""The processes that torchrun starts, and what they tell each other. Everything works in one process, too."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+# Ranks wait for one another at the end of an evaluation, whose shares of work can differ by hours.
+TIMEOUT = timedelta(hours=6)
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """Return this process's rank among all processes (torchrun's RANK; 0 without torchrun)."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def local_rank() -> int:
+    """Return this process's rank on its machine (torchrun's LOCAL_RANK; 0 without torchrun)."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def world_size() -> int:
+    """Return the number of processes (torchrun's WORLD_SIZE; 1 without torchrun)."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """Return whether this process logs, scores and packs: rank 0."""
+    return rank() == 0
+
+
+def init(device: torch.device, timeout: timedelta = TIMEOUT) -> None:
+    """Join torchrun's process group: gloo on the CPU, nccl for CUDA tensors. Does nothing in a single process."""
+    if world_size() == 1 or dist.is_initialized():
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    # Python objects and barriers always travel over gloo, so that waiting never occupies a GPU.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=timeout)
+
+
+def shutdown() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+@contextmanager
+def process_group(device: torch.device, timeout: timedelta = TIMEOUT) -> Iterator[None]:
+    """Join the process group for the length of a `with` block."""
+    init(device, timeout)
+    try:
+        yield
+    finally:
+        shutdown()
+
+
+def gather_objects(item: T) -> list[T]:
+    """Return every rank's `item` (picklable, small), in rank order, on every rank."""
+    if not dist.is_initialized():
+        return [item]
+    gathered: list[T | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(gathered, item)
+    return gathered  # type: ignore[return-value]
+
+
+def broadcast_object(item: T) -> T:
+    """Return rank 0's `item` on every rank."""
+    if not dist.is_initialized():
+        return item
+    box = [item]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def barrier() -> None:
+    """Wait until every rank is here."""
+    gather_objects(None)

@@ -1,0 +1,151 @@
+"""Similarity, affinity and readout: the one home of space-time matching.
+
+Training, inference and the correspondence losses use these functions. All of them compute in fp32 whatever the
+autocast state: in fp16 the similarity is off by tenths at |2kq| = 4k and infinite at 65k.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Elements of the similarity that exist at once during inference: queries are processed in blocks of this many.
+_BLOCK_ELEMENTS = 1 << 24
+
+
+def _memory_side(key_BKN: Tensor, shrinkage_B1N: Tensor | None, anisotropic: bool) -> Tensor:
+    key = key_BKN.float()
+    squared = key.square()
+    if not anisotropic:
+        squared = squared.sum(dim=1, keepdim=True)
+    # The constant row meets the query's own norm. It cancels in a softmax over memory unless shrinkage scales it.
+    parts = [squared, key]
+    if shrinkage_B1N is not None:
+        parts.append(torch.ones_like(key[:, :1]))
+    side = torch.cat(parts, dim=1)
+    if shrinkage_B1N is not None:
+        side = side * shrinkage_B1N.float()
+    return side / math.sqrt(key.shape[1])
+
+
+def _query_side(key_BKP: Tensor, selection_BKP: Tensor | None, shrunk: bool) -> Tensor:
+    key = key_BKP.float()
+    if selection_BKP is None:
+        parts = [-torch.ones_like(key[:, :1]), 2 * key]
+        norm = key.square().sum(dim=1, keepdim=True)
+    else:
+        selection = selection_BKP.float()
+        weighted = key * selection
+        parts = [-selection, 2 * weighted]
+        norm = (weighted * key).sum(dim=1, keepdim=True)
+    if shrunk:
+        parts.append(-norm)
+    return torch.cat(parts, dim=1)
+
+
+def similarity(
+    memory_key_BKN: Tensor,
+    memory_shrinkage_B1N: Tensor | None,
+    query_key_BKP: Tensor,
+    query_selection_BKP: Tensor | None,
+) -> Tensor:
+    """Similarity of every memory element to every query position.
+
+    STCN (no shrinkage, no selection): `(2 k.q - |k|^2) / sqrt(K)`, the negative squared distance up to a term that
+    is constant over memory. XMem: `s * (-sum(e k^2) + 2 sum(k e q) - sum(e q^2)) / sqrt(K)` (XMem Eq. 2). Both are
+    one matrix product of lifted vectors, so that no temporary of the result's size is needed.
+
+    Args:
+        memory_key_BKN: keys of the memory.
+        memory_shrinkage_B1N: shrinkage s >= 1, or None.
+        query_key_BKP: keys of the query.
+        query_selection_BKP: selection e in [0, 1], or None.
+
+    Returns:
+        [B,N,P] in fp32.
+    """
+    with torch.autocast(device_type=memory_key_BKN.device.type, enabled=False):
+        memory = _memory_side(memory_key_BKN, memory_shrinkage_B1N, query_selection_BKP is not None)
+        query = _query_side(query_key_BKP, query_selection_BKP, memory_shrinkage_B1N is not None)
+        return memory.transpose(1, 2) @ query
+
+
+def softmax_affinity(similarity_BNP: Tensor) -> Tensor:
+    """Softmax over memory (dim 1), in fp32: every query position's weights sum to one."""
+    return torch.softmax(similarity_BNP.float(), dim=1)
+
+
+def readout(affinity_BNP: Tensor, value_BCN: Tensor) -> Tensor:
+    """Read values with an affinity: [B,C,N] @ [B,N,P] -> [B,C,P] (paper Eq. 4), in the value's precision."""
+    return value_BCN @ affinity_BNP.to(value_BCN.dtype)
+
+
+class Match(NamedTuple):
+    """The memory elements that each query position reads, and their weights.
+
+    Attributes:
+        index_PK: positions in memory, int64.
+        weight_PK: softmax weights in fp32; each row sums to one.
+    """
+
+    index_PK: Tensor
+    weight_PK: Tensor
+
+
+def match_top_k(
+    memory_key_KN: Tensor,
+    memory_shrinkage_1N: Tensor | None,
+    query_key_KP: Tensor,
+    query_selection_KP: Tensor | None,
+    top_k: int | None,
+) -> Match:
+    """Find the `top_k` most similar memory elements of every query position, softmax over those (STCN §3.3).
+
+    The similarity is computed in blocks of queries, so the peak does not grow with memory size times image size.
+
+    Args:
+        memory_key_KN: keys of the memory.
+        memory_shrinkage_1N: shrinkage, or None.
+        query_key_KP: keys of the query.
+        query_selection_KP: selection, or None.
+        top_k: how many elements to keep, clamped to N; None keeps all.
+
+    Returns:
+        The match, rows in query order.
+    """
+    elements, positions = memory_key_KN.shape[1], query_key_KP.shape[1]
+    kept = elements if top_k is None else min(top_k, elements)
+    block = max(_BLOCK_ELEMENTS // elements, 1)
+    with torch.autocast(device_type=memory_key_KN.device.type, enabled=False):
+        memory = _memory_side(
+            memory_key_KN[None], None if memory_shrinkage_1N is None else memory_shrinkage_1N[None],
+            query_selection_KP is not None,
+        )[0]
+        query = _query_side(
+            query_key_KP[None], None if query_selection_KP is None else query_selection_KP[None],
+            memory_shrinkage_1N is not None,
+        )[0]
+        # Queries are rows here: top-k then runs over contiguous memory.
+        parts = [(part.T @ memory).topk(kept, dim=1, sorted=False) for part in query.split(block, dim=1)]
+    if len(parts) == 1:
+        values, index = parts[0]
+    else:
+        values, index = torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
+    assert values.shape == (positions, kept)
+    return Match(index, torch.softmax(values, dim=1))
+
+
+def sparse_readout(match: Match, value_NC: Tensor) -> Tensor:
+    """Read value rows with a match: only `K` of the `N` rows are touched for each query position.
+
+    Args:
+        match: which rows each query reads.
+        value_NC: one row per memory element.
+
+    Returns:
+        [P,C] in the value's dtype.
+    """
+    weight = match.weight_PK.to(value_NC.dtype)
+    return F.embedding_bag(match.index_PK, value_NC, per_sample_weights=weight, mode="sum")

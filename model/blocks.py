@@ -1,0 +1,158 @@
+"""Convolution blocks shared by the value encoder and the decoder.
+
+Objects are a dimension. Image features [B,C,H,W] are shared by a clip's objects [B,O,C,H,W]: a convolution over their
+concatenation is computed as the sum of two, so that the image's part is computed once, however many objects there are.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def per_object(layer: nn.Module, x_BOCHW: Tensor) -> Tensor:
+    """Apply a layer of [N,C,H,W] tensors to every object: [B,O,C,H,W] -> [B,O,C',H',W']."""
+    batch, objects = x_BOCHW.shape[:2]
+    out: Tensor = layer(x_BOCHW.flatten(0, 1))
+    return out.unflatten(0, (batch, objects))
+
+
+def conv_with_shared(conv: nn.Conv2d, shared_BCHW: Tensor, own_BOCHW: Tensor, shared_first: bool) -> Tensor:
+    """Convolve cat(shared, own) over channels without building it.
+
+    A convolution is linear in its input channels, so the weight is cut in two and the shared part is computed once.
+
+    Args:
+        conv: convolution over `C_shared + C_own` input channels.
+        shared_BCHW: features of the image, the same for all its objects.
+        own_BOCHW: features of each object.
+        shared_first: whether the concatenation order is (shared, own) or (own, shared).
+
+    Returns:
+        [B,O,C',H',W'].
+    """
+    n_shared, n_own = shared_BCHW.shape[1], own_BOCHW.shape[2]
+    if shared_first:
+        weight_shared, weight_own = conv.weight.split((n_shared, n_own), dim=1)
+    else:
+        weight_own, weight_shared = conv.weight.split((n_own, n_shared), dim=1)
+    stride, padding = conv.stride, conv.padding
+    assert isinstance(padding, tuple)
+    of_image = F.conv2d(shared_BCHW, weight_shared, conv.bias, stride, padding)
+    of_objects = F.conv2d(own_BOCHW.flatten(0, 1), weight_own, None, stride, padding)
+    of_objects = of_objects.unflatten(0, own_BOCHW.shape[:2])
+    return of_objects.add_(of_image.unsqueeze(1))
+
+
+class ResidualBlock(nn.Module):
+    """`conv2(relu(conv1(relu(x)))) + downsample(x)`: a pre-activation block without normalisation."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        """Build the block; the shortcut is a 3x3 convolution where the widths differ."""
+        super().__init__()
+        self.downsample = None
+        if in_channels != out_channels:
+            self.downsample = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N,C,H,W] to [N,C',H,W]."""
+        out = self.conv2(F.relu(self.conv1(F.relu(x)), inplace=True))
+        out += x if self.downsample is None else self.downsample(x)
+        return out
+
+    def forward_with_shared(self, shared_BCHW: Tensor, own_BOCHW: Tensor, shared_first: bool) -> Tensor:
+        """Apply the block to cat(shared, own) of every object; see `conv_with_shared`."""
+        assert self.downsample is not None, "a block over two inputs changes the width"
+        out = conv_with_shared(self.conv1, F.relu(shared_BCHW), F.relu(own_BOCHW), shared_first)
+        out = per_object(self.conv2, F.relu(out, inplace=True))
+        out += conv_with_shared(self.downsample, shared_BCHW, own_BOCHW, shared_first)
+        return out
+
+
+class ChannelGate(nn.Module):
+    """Channel half of CBAM: a gate per channel from average- and max-pooled descriptors through one MLP."""
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        """Build the gate with `channels // reduction` hidden units."""
+        super().__init__()
+        hidden = max(channels // reduction, 1)
+        self.mlp = nn.Sequential(
+            nn.Flatten(), nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate [N,C,H,W] by channel."""
+        gate = self.mlp(x.mean(dim=(2, 3))) + self.mlp(x.amax(dim=(2, 3)))
+        return x * torch.sigmoid(gate)[:, :, None, None]
+
+
+class _SpatialConv(nn.Module):
+    # The released checkpoints hold this convolution one level down, as `SpatialGate.spatial.conv`.
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, 7, padding=3)
+
+
+class SpatialGate(nn.Module):
+    """Spatial half of CBAM: a gate per position from [max, mean] over channels through a 7x7 convolution."""
+
+    def __init__(self) -> None:
+        """Build the gate."""
+        super().__init__()
+        self.spatial = _SpatialConv()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate [N,C,H,W] by position."""
+        pooled = torch.cat([x.amax(dim=1, keepdim=True), x.mean(dim=1, keepdim=True)], dim=1)
+        return x * torch.sigmoid(self.spatial.conv(pooled))
+
+
+class CBAM(nn.Module):
+    """Convolutional block attention (Woo et al., 2018): channel gate, then spatial gate."""
+
+    def __init__(self, channels: int) -> None:
+        """Build both gates."""
+        super().__init__()
+        self.ChannelGate = ChannelGate(channels)
+        self.SpatialGate = SpatialGate()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate [N,C,H,W]."""
+        out: Tensor = self.SpatialGate(self.ChannelGate(x))
+        return out
+
+
+class FusionBlock(nn.Module):
+    """Fuses image features with each object's: `y = block1(x); block2(y + CBAM(y))`."""
+
+    def __init__(self, image_channels: int, object_channels: int, channels: int, image_first: bool) -> None:
+        """Build the block; `image_first` is the order in which its weights expect the two inputs."""
+        super().__init__()
+        self.image_first = image_first
+        self.block1 = ResidualBlock(image_channels + object_channels, channels)
+        self.attention = CBAM(channels)
+        self.block2 = ResidualBlock(channels, channels)
+
+    def forward(self, image_BCHW: Tensor, objects_BOCHW: Tensor) -> Tensor:
+        """Fuse [B,C,H,W] with [B,O,C',H,W] to [B,O,channels,H,W]."""
+        y = self.block1.forward_with_shared(image_BCHW, objects_BOCHW, self.image_first)
+        y = y + per_object(self.attention, y)
+        return per_object(self.block2, y)
+
+
+class UpsampleBlock(nn.Module):
+    """`out_conv(skip_conv(skip) + bilinear x2(x))`; the skip convolution is computed once for all objects."""
+
+    def __init__(self, skip_channels: int, in_channels: int, out_channels: int) -> None:
+        """Build the block."""
+        super().__init__()
+        self.skip_conv = nn.Conv2d(skip_channels, in_channels, 3, padding=1)
+        self.out_conv = ResidualBlock(in_channels, out_channels)
+
+    def forward(self, skip_BCHW: Tensor, x_BOCHW: Tensor) -> Tensor:
+        """Upsample [B,O,C,H/2,W/2] to [B,O,out,H,W] with the skip features [B,C',H,W]."""
+        up = F.interpolate(x_BOCHW.flatten(0, 1), scale_factor=2.0, mode="bilinear", align_corners=False)
+        up = up.unflatten(0, x_BOCHW.shape[:2])
+        up += self.skip_conv(skip_BCHW).unsqueeze(1)
+        return per_object(self.out_conv, up)

@@ -90,12 +90,9 @@ def flag_names(config: type[Any]) -> list[str]:
 def _unknown(word: str, known: list[str]) -> str:
     if not word.startswith("-"):
         return f"unexpected argument {word!r}"
-    flag = word.split("=")[0]
-    near = difflib.get_close_matches(
-        flag.replace("-", "_"), [name.replace("-", "_") for name in known], n=1, cutoff=0.0
-    )
-    # Comparing with underscores turns the two leading hyphens into underscores, too.
-    hint = f": the nearest is --{near[0].lstrip('_')}" if near else ""
+    flag, names = word.split("=")[0], [name[2:] for name in known]
+    near = difflib.get_close_matches(flag.lstrip("-").replace("-", "_"), names, n=1, cutoff=0.0)
+    hint = f": the nearest is --{near[0]}" if near else ""
     return f"unknown flag {flag}{hint}"
 
 

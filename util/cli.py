@@ -96,12 +96,14 @@ def _unknown(word: str, known: list[str]) -> str:
     return f"unknown flag {flag}{hint}"
 
 
-def _flatten(box: str) -> str:
-    """Join tyro's framed message to one line: its first paragraph, without frame, colours and title."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [line.strip("│┃ ") for line in plain.splitlines() if line.strip() and line.strip()[0] not in "╭╰┏┗"]
-    end = next((i for i, line in enumerate(lines) if set(line) <= set("─━")), len(lines))
-    return " ".join(line for line in lines[:end] if line)
+def _flatten(shown: str) -> str:
+    """Join the first paragraph of tyro's message, which has a title, rules and, on UTF-8 terminals, a frame."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    framed = plain.lstrip().startswith("╭")
+    lines = [line.strip("│ ") for line in plain.strip().splitlines()]
+    body = lines[1:] if framed else lines[2:]  # the title is part of the frame, or stands above a rule
+    end = next((i for i, line in enumerate(body) if not line.strip("─-╰╯")), len(body))
+    return " ".join(body[:end])
 
 
 def _describe(error: ValueError | OSError) -> str:

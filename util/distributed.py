@@ -1,7 +1,7 @@
 """The processes that torchrun starts, and what they tell each other. Everything works in one process, too."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
@@ -81,3 +81,18 @@ def broadcast_object(item: T) -> T:
 def barrier() -> None:
     """Wait until every rank is here."""
     gather_objects(None)
+
+
+def share(lengths: Sequence[int], ranks: int | None = None) -> list[list[int]]:
+    """Deal jobs of known `lengths` out to `ranks` (default: the world size) so that all finish about together.
+
+    Returns the job numbers of each rank, ascending. The longest job goes first, each to the rank with least work;
+    the outcome depends on the arguments only, so every rank computes the same one.
+    """
+    shares: list[list[int]] = [[] for _ in range(world_size() if ranks is None else ranks)]
+    load = [0] * len(shares)
+    for job in sorted(range(len(lengths)), key=lambda job: (-lengths[job], job)):
+        least = load.index(min(load))
+        shares[least].append(job)
+        load[least] += lengths[job]
+    return [sorted(jobs) for jobs in shares]

@@ -95,8 +95,8 @@ class Match(NamedTuple):
 
 
 def match_top_k(
-    memory_key_KN: Tensor,
-    memory_shrinkage_1N: Tensor | None,
+    memory_key_NK: Tensor,
+    memory_shrinkage_N1: Tensor | None,
     query_key_KP: Tensor,
     query_selection_KP: Tensor | None,
     top_k: int | None,
@@ -106,8 +106,8 @@ def match_top_k(
     The similarity is computed in blocks of queries, so the peak does not grow with memory size times image size.
 
     Args:
-        memory_key_KN: keys of the memory.
-        memory_shrinkage_1N: shrinkage, or None.
+        memory_key_NK: keys of the memory, one row per element.
+        memory_shrinkage_N1: shrinkage, or None.
         query_key_KP: keys of the query.
         query_selection_KP: selection, or None.
         top_k: how many elements to keep, clamped to N; None keeps all.
@@ -115,24 +115,18 @@ def match_top_k(
     Returns:
         The match, rows in query order.
     """
-    elements, positions = memory_key_KN.shape[1], query_key_KP.shape[1]
+    elements, positions = memory_key_NK.shape[0], query_key_KP.shape[1]
     kept = elements if top_k is None else min(top_k, elements)
     block = max(_BLOCK_ELEMENTS // elements, 1)
-    with torch.autocast(device_type=memory_key_KN.device.type, enabled=False):
-        memory = _memory_side(
-            memory_key_KN[None], None if memory_shrinkage_1N is None else memory_shrinkage_1N[None],
-            query_selection_KP is not None,
-        )[0]
-        query = _query_side(
-            query_key_KP[None], None if query_selection_KP is None else query_selection_KP[None],
-            memory_shrinkage_1N is not None,
-        )[0]
+    with torch.autocast(device_type=memory_key_NK.device.type, enabled=False):
+        shrinkage = None if memory_shrinkage_N1 is None else memory_shrinkage_N1.T[None]
+        selection = None if query_selection_KP is None else query_selection_KP[None]
+        memory_DN = _memory_side(memory_key_NK.T[None], shrinkage, selection is not None)[0]
+        query_DP = _query_side(query_key_KP[None], selection, shrinkage is not None)[0]
         # Queries are rows here: top-k then runs over contiguous memory.
-        parts = [(part.T @ memory).topk(kept, dim=1, sorted=False) for part in query.split(block, dim=1)]
-    if len(parts) == 1:
-        values, index = parts[0]
-    else:
-        values, index = torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
+        parts = [(part_DP.T @ memory_DN).topk(kept, dim=1, sorted=False) for part_DP in query_DP.split(block, dim=1)]
+    values = torch.cat([part.values for part in parts])
+    index = torch.cat([part.indices for part in parts])
     assert values.shape == (positions, kept)
     return Match(index, torch.softmax(values, dim=1))
 

@@ -1,0 +1,180 @@
+"""Segmenting whole videos: frames in, id masks at the original size out, one frame at a time."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dataset.video import Video, VideoFrame, open_video
+from inference.segmenter import InferenceConfig, Segmenter, build_segmenter
+from model.network import MatchingNetwork
+from util.device import synchronize
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentedFrame:
+    """A segmented frame of a video, at its original size.
+
+    Attributes:
+        name: the frame's name, without extension.
+        id_mask: [H,W] uint8, or uint16 if an id exceeds 255: the user's own ids, 0 is background.
+        prob: [L,H,W] float32 on the model's device: background first, then `object_ids` in order.
+        object_ids: the objects known so far.
+        rgb: [H,W,3] uint8, the frame itself.
+        wanted: whether the benchmark asks for this frame's mask.
+    """
+
+    name: str
+    id_mask: np.ndarray
+    prob: Tensor
+    object_ids: list[int]
+    rgb: np.ndarray
+    wanted: bool
+
+
+@dataclass(kw_only=True)
+class Stopwatch:
+    """Counts frames and the seconds of segmenting them: reading and writing files is not in it.
+
+    With `synchronise` the device's queue is empty whenever the clock is read, as an honest figure needs.
+    """
+
+    synchronise: bool = False
+    frames: int = 0
+    seconds: float = 0.0
+    _device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    _started: float = 0.0
+
+    def start(self, device: torch.device) -> None:
+        """Begin a frame on `device`."""
+        self._device = device
+        self._started = self._now()
+
+    def stop(self) -> None:
+        """End the frame."""
+        self.seconds += self._now() - self._started
+        self.frames += 1
+
+    def _now(self) -> float:
+        if self.synchronise:
+            synchronize(self._device)
+        return time.perf_counter()
+
+
+def segment_video(
+    model: MatchingNetwork,
+    frames: str | Path,
+    masks: str | Path,
+    size: int = 480,
+    config: InferenceConfig | None = None,
+    *,
+    device: torch.device | str | None = None,
+    flip: bool = False,
+    scales: Sequence[int] | None = None,
+) -> Iterator[SegmentedFrame]:
+    """Segment a video, one frame at a time.
+
+    Args:
+        model: any network of `build_model` or `load_checkpoint`.
+        frames: a folder of images or a video file.
+        masks: a PNG for the first frame, or a folder of PNGs named like the frames that they belong to.
+        size: pixels of the shorter side at which the network works; -1 is the video's own size.
+        config: settings; the defaults are those of the published results.
+        device: where to compute; the model's own device by default.
+        flip: average with the mirrored video.
+        scales: average over these sizes, instead of `size`.
+
+    Yields:
+        Every frame in order; frames before the first mask are background.
+
+    Raises:
+        FileNotFoundError, ValueError: frames or masks that are missing or unfit, when they are reached.
+    """
+    video = open_video(frames, masks)
+    return propagate(model, video, sizes=tuple(scales or (size,)), flip=flip, config=config, device=device)
+
+
+def propagate(
+    model: MatchingNetwork,
+    video: Video,
+    *,
+    sizes: Sequence[int] = (480,),
+    flip: bool = False,
+    config: InferenceConfig | None = None,
+    device: torch.device | str | None = None,
+    stopwatch: Stopwatch | None = None,
+    wanted_only: bool = False,
+) -> Iterator[SegmentedFrame]:
+    """Segment a `Video`; as `segment_video`, with the sizes in one list.
+
+    Several sizes and `flip` run one segmenter each; their probabilities are averaged at the original size.
+    With `wanted_only` frames whose masks the benchmark does not ask for are segmented but not yielded.
+    """
+    _check_sizes(sizes)
+    watch = stopwatch or Stopwatch()
+    views = [(stream, mirrored) for stream in range(len(sizes)) for mirrored in ((False, True) if flip else (False,))]
+    segmenters = [build_segmenter(model, config, device) for _ in views]
+    with ExitStack() as stack:
+        streams = [stack.enter_context(closing(video.frames(size))) for size in sizes]
+        for at_sizes in zip(*streams, strict=True):
+            first = at_sizes[0]
+            height, width = first.rgb.shape[:2]
+            watch.start(segmenters[0].device)
+            probs = [
+                _step(segmenter, at_sizes[stream], mirrored)
+                for segmenter, (stream, mirrored) in zip(segmenters, views, strict=True)
+            ]
+            result = None
+            if first.wanted or not wanted_only:
+                prob = merge_probabilities(probs, (height, width))
+                result = SegmentedFrame(
+                    name=first.name,
+                    id_mask=segmenters[0].to_id_mask(prob),
+                    prob=prob,
+                    object_ids=list(segmenters[0].object_ids),
+                    rgb=first.rgb,
+                    wanted=first.wanted,
+                )
+            if segmenters[0].object_ids:  # frames before the first mask cost nothing: they would flatter the figure
+                watch.stop()
+            if result is not None:
+                yield result
+
+
+@torch.no_grad()
+def merge_probabilities(probs: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Resize probability maps [L,·,·] bilinearly to `size` (height, width) and average them: [L,H,W].
+
+    Probabilities are resized, not masks: the argmax of resized probabilities has smooth outlines.
+    """
+    total = None
+    for prob in probs:
+        resized = prob
+        if tuple(prob.shape[-2:]) != size:
+            resized = F.interpolate(prob[None], size=size, mode="bilinear", align_corners=False)[0]
+        total = resized if total is None else total + resized
+    if total is None:
+        raise ValueError("merge_probabilities: expected at least one map, received none")
+    return total if len(probs) == 1 else total / len(probs)
+
+
+def _step(segmenter: Segmenter, frame: VideoFrame, mirrored: bool) -> Tensor:
+    image, mask = frame.image, frame.mask
+    if mirrored:
+        image, mask = image.flip(-1), None if mask is None else mask.flip(-1)
+    prob = segmenter.step(image, mask, frame.object_ids, frame.last)
+    return prob.flip(-1) if mirrored else prob
+
+
+def _check_sizes(sizes: Sequence[int]) -> None:
+    for size in sizes:
+        if size != -1 and size < 16:
+            raise ValueError(f"size {size}: expected the shorter side in pixels, at least 16, or -1 for native")
+    if not sizes or len(set(sizes)) < len(sizes):
+        raise ValueError(f"sizes {list(sizes)}: expected one or several different ones")

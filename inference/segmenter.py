@@ -9,6 +9,7 @@ from torch import Tensor
 from inference.memory import MemoryLimits
 from inference.objects import ObjectTable
 from model.aggregate import aggregate
+from model.folding import fold_batch_norm
 from model.network import STRIDE, KeyFeatures, MatchingNetwork
 from util.device import autocast
 from util.padding import pad, padding_to_multiple
@@ -265,9 +266,13 @@ def build_segmenter(
     """Prepare a network for segmenting.
 
     Args:
-        model: any network of `build_model` or `load_checkpoint`; it is put into eval mode, and on `device` if given.
+        model: any network of `build_model` or `load_checkpoint`; it moves to `device` if one is given. The segmenter works
+            on a copy in eval mode that shares its weights, save those that BatchNorm is folded into.
         config: settings; the defaults are those of the published results.
         device: where to compute; the model's own device by default.
     """
     target = torch.device(device) if device is not None else next(model.parameters()).device
-    return Segmenter(model.to(target).eval(), config or InferenceConfig(), target)
+    network = fold_batch_norm(model.to(target))
+    if target.type in ("cpu", "cuda"):
+        network = network.to(memory_format=torch.channels_last)
+    return Segmenter(network, config or InferenceConfig(), target)

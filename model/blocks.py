@@ -9,11 +9,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def merge_objects(x_BOCHW: Tensor) -> Tensor:
+    """View [B,O,...] as [B*O,...]."""
+    # flatten() leaves a single image of a single object with strides that PyTorch takes for channels-first: each layer
+    # behind it would then copy a channels-last tensor.
+    return x_BOCHW.squeeze(0) if x_BOCHW.shape[0] == 1 else x_BOCHW.flatten(0, 1)
+
+
+def split_objects(x: Tensor, batch: int) -> Tensor:
+    """View [B*O,...] as [B,O,...]."""
+    return x.unsqueeze(0) if batch == 1 else x.unflatten(0, (batch, -1))
+
+
 def per_object(layer: nn.Module, x_BOCHW: Tensor) -> Tensor:
     """Apply a layer of [N,C,H,W] tensors to every object: [B,O,C,H,W] -> [B,O,C',H',W']."""
-    batch, objects = x_BOCHW.shape[:2]
-    out: Tensor = layer(x_BOCHW.flatten(0, 1))
-    return out.unflatten(0, (batch, objects))
+    return split_objects(layer(merge_objects(x_BOCHW)), x_BOCHW.shape[0])
 
 
 def conv_with_shared(conv: nn.Conv2d, shared_BCHW: Tensor, own_BOCHW: Tensor, shared_first: bool) -> Tensor:
@@ -38,9 +48,8 @@ def conv_with_shared(conv: nn.Conv2d, shared_BCHW: Tensor, own_BOCHW: Tensor, sh
     stride, padding = conv.stride, conv.padding
     assert isinstance(padding, tuple)
     of_image = F.conv2d(shared_BCHW, weight_shared, conv.bias, stride, padding)
-    of_objects = F.conv2d(own_BOCHW.flatten(0, 1), weight_own, None, stride, padding)
-    of_objects = of_objects.unflatten(0, own_BOCHW.shape[:2])
-    return of_objects.add_(of_image.unsqueeze(1))
+    of_objects = F.conv2d(merge_objects(own_BOCHW), weight_own, None, stride, padding)
+    return split_objects(of_objects, own_BOCHW.shape[0]).add_(of_image.unsqueeze(1))
 
 
 class ResidualBlock(nn.Module):
@@ -152,7 +161,7 @@ class UpsampleBlock(nn.Module):
 
     def forward(self, skip_BCHW: Tensor, x_BOCHW: Tensor) -> Tensor:
         """Upsample [B,O,C,H/2,W/2] to [B,O,out,H,W] with the skip features [B,C',H,W]."""
-        up = F.interpolate(x_BOCHW.flatten(0, 1), scale_factor=2.0, mode="bilinear", align_corners=False)
-        up = up.unflatten(0, x_BOCHW.shape[:2])
+        up = F.interpolate(merge_objects(x_BOCHW), scale_factor=2.0, mode="bilinear", align_corners=False)
+        up = split_objects(up, x_BOCHW.shape[0])
         up += self.skip_conv(skip_BCHW).unsqueeze(1)
         return per_object(self.out_conv, up)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks import FusionBlock
+from model.blocks import FusionBlock, merge_objects, split_objects
 from model.resnet import TrunkConfig, build_stages
 from model.sensory import SensoryReinforcer
 
@@ -97,8 +97,8 @@ class ValueEncoder(nn.Module):
         """Encode the stacked masks of some objects into values [B,O,V,Y,X]."""
         batch, objects = masks_BOMHW.shape[:2]
         image = image_B3HW.unsqueeze(1).expand(-1, objects, -1, -1, -1)
-        x = self.conv1(torch.cat([image, masks_BOMHW.to(image.dtype)], dim=2).flatten(0, 1))
+        x = self.conv1(merge_objects(torch.cat([image, masks_BOMHW.to(image.dtype)], dim=2)))
         x = F.max_pool2d(F.relu(self.bn1(x), inplace=True), 3, stride=2, padding=1)
         x = self.layer3(self.layer2(self.layer1(x)))
-        value: Tensor = self.fuser(f16, x.unflatten(0, (batch, objects)))
+        value: Tensor = self.fuser(f16, split_objects(x, batch))
         return value

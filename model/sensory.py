@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks import per_object
+from model.blocks import merge_objects, per_object, split_objects
 
 
 def gated_update(values_BOCYX: Tensor, sensory_BOSYX: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class SensoryUpdater(nn.Module):
         grid = g16.shape[-2:]
 
         def at_stride_16(x: Tensor) -> Tensor:
-            return F.adaptive_avg_pool2d(x.flatten(0, 1), grid).unflatten(0, x.shape[:2])
+            return split_objects(F.adaptive_avg_pool2d(merge_objects(x), grid), x.shape[0])
 
         # Pooling before concatenating equals the other order and touches a sixteenth of the pixels.
         at_4 = torch.cat([at_stride_16(g4), at_stride_16(logit)], dim=2)

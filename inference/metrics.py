@@ -1,0 +1,155 @@
+"""How well masks agree: region similarity J, boundary measure F, and their statistics over a video.
+
+All of it equals the official DAVIS toolkit (Perazzi et al., CVPR 2016; Pont-Tuset et al., arXiv:1704.00675).
+"""
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+STATISTICS = ("J&F", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+_DECAY_BINS = 4
+
+
+def region_similarity(gt: npt.ArrayLike, pred: npt.ArrayLike) -> float | np.ndarray:
+    """Return J, intersection over union in 0..1, of masks [H,W] (a float) or of each pair of [T,H,W] (float64 [T]).
+
+    Every non-zero pixel belongs to the object. Two empty masks score 1.
+
+    Raises:
+        ValueError: when the masks differ in shape or have neither two nor three dimensions.
+    """
+    gt, pred = _as_masks(gt, pred)
+    if gt.ndim == 2:
+        return _jaccard(gt, pred)
+    return np.array([_jaccard(g, p) for g, p in zip(gt, pred, strict=True)], dtype=np.float64)
+
+
+def boundary_measure(gt: npt.ArrayLike, pred: npt.ArrayLike, bound_th: float = 0.008) -> float | np.ndarray:
+    """Return F, the F-measure of the boundaries in 0..1, of masks [H,W] (a float) or of each pair of [T,H,W] ([T]).
+
+    A boundary pixel is matched when the other boundary has a pixel within a disk around it. The disk's radius is
+    `bound_th` times the diagonal of the frame, rounded up to whole pixels; from 1 on, `bound_th` is the radius itself.
+    As in the official toolkit the frame's edge is no boundary, two masks without boundary score 1, one without scores 0.
+
+    Raises:
+        ValueError: when the masks differ in shape or have neither two nor three dimensions, or bound_th is negative.
+    """
+    gt, pred = _as_masks(gt, pred)
+    radius = _match_radius(gt.shape[-2:], bound_th)
+    if gt.ndim == 2:
+        return _boundary_f(*_crop(gt, pred), radius)
+    return np.array([_boundary_f(*_crop(g, p), radius) for g, p in zip(gt, pred, strict=True)], dtype=np.float64)
+
+
+def mask_scores(gt: npt.ArrayLike, pred: npt.ArrayLike, bound_th: float = 0.008) -> tuple[float, float]:
+    """Return J and F of one pair of masks [H,W]: the two functions above in one pass.
+
+    Raises:
+        ValueError: when the masks differ in shape or have not two dimensions, or bound_th is negative.
+    """
+    gt, pred = _as_masks(gt, pred)
+    if gt.ndim != 2:
+        raise ValueError(f"mask_scores takes masks [H,W], received shape {gt.shape}; pass one frame at a time.")
+    radius = _match_radius(gt.shape, bound_th)
+    gt, pred = _crop(gt, pred)
+    return _jaccard(gt, pred), _boundary_f(gt, pred, radius)
+
+
+def statistics(values: npt.ArrayLike) -> tuple[float, float, float]:
+    """Return mean, recall (share of frames above 0.5) and decay of the per-frame values [T] of one object.
+
+    Decay is the mean of the first quarter of the frames less that of the last. The quarters are the official ones,
+    which share their end frames; the official toolkit's indices overflow beyond 256 frames, these do not.
+
+    Raises:
+        ValueError: when there is no value.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"statistics need one value for each frame, [T] with T > 0; received shape {values.shape}.")
+    # The small shift rounds halves up, as Matlab does, in which the measures were first written.
+    edges = np.round(np.linspace(1, len(values), _DECAY_BINS + 1) + 1e-10).astype(np.int64) - 1
+    first, last = values[edges[0] : edges[1] + 1], values[edges[-2] : edges[-1] + 1]
+    return float(values.mean()), float((values > 0.5).mean()), float(first.mean() - last.mean())
+
+
+def summary(j_values: npt.ArrayLike, f_values: npt.ArrayLike) -> dict[str, float]:
+    """Return the seven figures of STATISTICS for one object's per-frame J and F, each [T].
+
+    Raises:
+        ValueError: when there is no value.
+    """
+    j, f = statistics(j_values), statistics(f_values)
+    return dict(zip(STATISTICS, ((j[0] + f[0]) / 2, *j, *f), strict=True))
+
+
+def _as_masks(gt: npt.ArrayLike, pred: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    gt, pred = np.asarray(gt), np.asarray(pred)
+    if gt.shape != pred.shape or gt.ndim not in (2, 3):
+        raise ValueError(
+            f"expected two masks of one shape, [H,W] or [T,H,W]; received ground truth {gt.shape} and prediction "
+            f"{pred.shape}. Resize predictions to the frame's size before scoring."
+        )
+    return gt.astype(bool, copy=False), pred.astype(bool, copy=False)
+
+
+def _jaccard(gt_HW: np.ndarray, pred_HW: np.ndarray) -> float:
+    union = np.count_nonzero(gt_HW | pred_HW)
+    return float(np.count_nonzero(gt_HW & pred_HW) / union) if union else 1.0
+
+
+def _match_radius(size: tuple[int, ...], bound_th: float) -> int:
+    if not bound_th >= 0:
+        raise ValueError(f"bound_th must not be negative, received {bound_th}; the benchmarks use 0.008.")
+    return math.ceil(bound_th if bound_th >= 1 else bound_th * float(np.linalg.norm(size)))
+
+
+def _crop(gt_HW: np.ndarray, pred_HW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut both masks to the box around their union and one pixel more, as far as the frame goes.
+
+    That pixel keeps every boundary pixel inside, and keeps the edge of the box from being taken for the frame's.
+    """
+    x, y, width, height = cv2.boundingRect((gt_HW | pred_HW).view(np.uint8))
+    box = (slice(max(y - 1, 0), y + height + 1), slice(max(x - 1, 0), x + width + 1))
+    return gt_HW[box], pred_HW[box]
+
+
+def _boundary_f(gt_HW: np.ndarray, pred_HW: np.ndarray, radius: int) -> float:
+    # Bitmaps are Python integers, pixel (y, x) being bit y * stride + x: one operation on such an integer acts on the
+    # whole frame, 30 pixels to a machine word, which makes the large disk cheap. Each row ends with `radius` empty
+    # columns, where whatever a shift pushes beyond the frame's sides falls without reaching another row.
+    stride = gt_HW.shape[1] + radius
+    gt, pred = _boundary_bits(gt_HW, stride), _boundary_bits(pred_HW, stride)
+    gt_count, pred_count = gt.bit_count(), pred.bit_count()
+    if gt_count == 0 or pred_count == 0:
+        return float(gt_count == pred_count)
+    precision = (pred & _dilate(gt, radius, stride)).bit_count() / pred_count
+    recall = (gt & _dilate(pred, radius, stride)).bit_count() / gt_count
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _boundary_bits(mask_HW: np.ndarray, stride: int) -> int:
+    """Mark the pixels that differ from their right, lower or lower right neighbour within the frame."""
+    height, width = mask_HW.shape
+    boundary = np.zeros((height, stride), dtype=bool)
+    boundary[:-1, :width] = mask_HW[:-1] ^ mask_HW[1:]
+    boundary[:, : width - 1] |= mask_HW[:, :-1] ^ mask_HW[:, 1:]
+    boundary[:-1, : width - 1] |= mask_HW[:-1, :-1] ^ mask_HW[1:, 1:]
+    return int.from_bytes(np.packbits(boundary, bitorder="little").tobytes(), "little")
+
+
+def _dilate(bits: int, radius: int, stride: int) -> int:
+    """Dilate by the disk x² + y² <= radius²: its rows from the outermost, one pixel wide, to the middle."""
+    dilated, rows, half_width = 0, bits, 0
+    for offset in range(radius, -1, -1):
+        wanted = math.isqrt(radius * radius - offset * offset)
+        while half_width < wanted:
+            # A step may be as wide as the runs are by now: nothing is left out between the copies.
+            step = min(wanted - half_width, 2 * half_width + 1)
+            rows |= rows << step | rows >> step
+            half_width += step
+        dilated |= rows << offset * stride | rows >> offset * stride
+    return dilated

@@ -1,0 +1,198 @@
+"""Scoring folders of masks: ground truth and predictions in, a report with table, JSON and CSV out."""
+
+import csv
+import json
+import logging
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import progressbar
+
+from inference.metrics import STATISTICS, mask_scores, summary
+from inference.score_inputs import PathLike, SequencePlan, plan_sequences, read_seen
+from util.atomic import atomic_write
+from util.palette import read_mask
+
+logger = logging.getLogger(__name__)
+
+# Of one object: "J" and "F", each a value for every scored frame, by the frame's name.
+FrameValues = dict[str, dict[str, float]]
+_GROUPS = ("J-Seen", "J-Unseen", "F-Seen", "F-Unseen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The scores of a set of sequences, all in 0..1 (decay in -1..1).
+
+    `mean[key]` is the mean over all objects; `sequences[name][object_id][key]` are one object's figures, the keys being
+    those of `metrics.STATISTICS`: "J&F", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay". The
+    per-frame values are `frames[name][object_id]["J" or "F"][frame_name]`. With categories, `mean` also holds "G" and
+    "J-Seen", "J-Unseen", "F-Seen", "F-Unseen" as far as there are such objects.
+    """
+
+    mean: dict[str, float]
+    sequences: dict[str, dict[int, dict[str, float]]]
+    frames: dict[str, dict[int, FrameValues]]
+
+    def sequence_mean(self, name: str) -> dict[str, float]:
+        """Return the mean over the objects of one sequence, by the keys of `metrics.STATISTICS`."""
+        return _mean(list(self.sequences[name].values()))
+
+
+def score_folders(
+    gt_root: PathLike,
+    pred_root: PathLike,
+    *,
+    sequences: Sequence[str] | PathLike | None = None,
+    single_object: bool = False,
+    meta: PathLike | None = None,
+    seen_categories: Sequence[str] | PathLike | None = None,
+    bound_th: float = 0.008,
+    workers: int = 0,
+    show_progress: bool = False,
+) -> Report:
+    """Score the masks `pred_root/<sequence>/<frame>.png` against those of the same names in `gt_root`.
+
+    Protocol. DAVIS by default: the first and the last frame of a sequence are skipped, every object counts in all other
+    frames. With `single_object` (DAVIS-2016) every non-zero pixel is the one object, with id 1. With `meta`, a
+    YouTube-VOS meta.json, an object counts in every annotated frame after the one in which it first appears, the last
+    included, and J and F are averaged over the objects of seen and of unseen categories, G being the mean of the four;
+    where one kind does not occur, of the other two. This fits a part of YouTube-VOS's training videos that was held
+    out: their Annotations folder as `gt_root`, the list of held-out videos as `sequences`, the training meta.json as
+    `meta`, and as `seen_categories` those of the videos that were trained on (see `score_inputs.read_seen`).
+
+    Objects are the ids that the ground truth shows in its first or any scored frame; 255 is an id like others.
+    A predicted id that the ground truth lacks is an error, as in the official DAVIS toolkit, which refuses ids above the
+    largest true one; an object that is not predicted scores as an empty mask. Unlike there, objects that enter after
+    the first frame are scored and gaps between the ids are not counted as objects (DAVIS has neither).
+
+    `sequences`: a list of names, an ImageSets file, or None for all folders of `gt_root`. `workers`: processes to score
+    with (started with "spawn"; a script that calls this needs its `if __name__ == "__main__"`), 0 for none.
+
+    Raises:
+        FileNotFoundError: when a folder or file is missing.
+        ValueError: before any mask is read, naming all unknown sequences, missing frames and sizes that differ; later
+            for masks that are no ids, for predicted ids that the ground truth lacks, for objects without a category.
+    """
+    if workers < 0:
+        raise ValueError(f"workers must be 0 (no processes) or more, received {workers}.")
+    plans = plan_sequences(gt_root, pred_root, sequences=sequences, skip_last=meta is None)
+    seen = None if meta is None else read_seen(meta, seen_categories)
+    jobs = [_Job(plan=p, single_object=single_object, bound_th=bound_th, from_entry=meta is not None) for p in plans]
+    results = _run(jobs, workers, show_progress)
+    _refuse_unknown_ids(results, Path(pred_root))
+    return make_report({result.name: result.frames for result in results}, seen)
+
+
+def make_report(frames: dict[str, dict[int, FrameValues]], seen: dict[str, dict[int, bool]] | None = None) -> Report:
+    """Join per-frame values into a report; `seen[name][object_id]` says which objects are of a seen category.
+
+    Raises:
+        ValueError: when there is no object at all, or objects without a category.
+    """
+    sequences = {
+        name: {key: summary(list(v["J"].values()), list(v["F"].values())) for key, v in objects.items()}
+        for name, objects in frames.items()
+    }
+    empty = [name for name, objects in sequences.items() if not objects]
+    if len(empty) == len(sequences):
+        raise ValueError("the ground truth shows no object in any scored sequence; expected masks with ids above 0.")
+    if empty:
+        logger.warning("no object to score in %s: left out of the mean.", ", ".join(empty))
+    mean = _mean([figures for objects in sequences.values() for figures in objects.values()])
+    if seen is not None:
+        mean |= _seen_unseen(sequences, seen)
+    return Report(mean=mean, sequences=sequences, frames=frames)
+
+
+def format_table(report: Report, objects: bool = False) -> str:
+    """Return the report as aligned text, in percent: a row for each sequence (and object, if asked), then the mean."""
+    rows = [["sequence", "objects", *STATISTICS]]
+    for name, figures in report.sequences.items():
+        if figures:
+            rows.append([name, str(len(figures)), *_percent(report.sequence_mean(name))])
+        if objects and len(figures) > 1:
+            rows += [[f"  {name} / {key}", "", *_percent(values)] for key, values in figures.items()]
+    count = sum(len(figures) for figures in report.sequences.values())
+    rows.append(["mean over objects", str(count), *_percent(report.mean)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths)))
+        for row in rows
+    ]
+    rule = "-" * len(lines[0])
+    lines = [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+    groups = [f"{key} {100 * report.mean[key]:.1f}" for key in ("G", *_GROUPS) if key in report.mean]
+    return "\n".join(lines + (["  ".join(groups)] if groups else []))
+
+
+def write_json(report: Report, path: PathLike) -> None:
+    """Write the whole report, per-frame values included; `read_json` reads it.
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
+    content = {"mean": report.mean, "sequences": report.sequences, "frames": report.frames}
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_json(path: PathLike) -> Report:
+    """Read a report that `write_json` wrote.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"report {path} does not exist.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        sequences = {n: {int(k): v for k, v in objects.items()} for n, objects in content["sequences"].items()}
+        frames = {n: {int(k): v for k, v in objects.items()} for n, objects in content["frames"].items()}
+        return Report(mean=content["mean"], sequences=sequences, frames=frames)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a report of the scorer ({error!r}); score again.") from error
+
+
+def write_csv(report: Report, path: PathLike) -> None:
+    """Write a row for each object, each sequence and the whole, told apart by the column "level".
+
+    Raises:
+        OSError: when the file cannot be written.
+    """
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        groups = [key for key in ("G", *_GROUPS) if key in report.mean]
+        writer.writerow(["level", "sequence", "object", *STATISTICS, *groups])
+        writer.writerow(["global", "", "", *(report.mean[key] for key in (*STATISTICS, *groups))])
+        for name, objects in report.sequences.items():
+            if objects:
+                mean = report.sequence_mean(name)
+                writer.writerow(["sequence", name, "", *(mean[key] for key in STATISTICS)] + [""] * len(groups))
+            for key, figures in objects.items():
+                writer.writerow(["object", name, key, *(figures[k] for k in STATISTICS)] + [""] * len(groups))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    plan: SequencePlan
+    single_object: bool
+    bound_th: float
+    from_entry: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Result:
+    name: str
+    frames: dict[int, FrameValues]
+    # Predicted ids that the ground truth lacks, with the first frame that holds them.
+    unknown: dict[int, str]

@@ -46,13 +46,13 @@ class _Thing(NamedTuple):
 
 
 def draw(scene: Scene) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield each frame's picture [H,W,3] uint8 RGB and object ids [H,W] uint8 (objects 1.. in order, nearer ones last)."""
+    """Yield each frame's picture [H,W,3] uint8 RGB and object ids [H,W] uint8 (1, 2, ...; higher ones are nearer)."""
     random = Random(scene.seed)
     hues = (random.rand() + np.arange(scene.objects) / scene.objects) % 1.0
     things = [_draw_thing(random, scene, hue, place) for place, hue in enumerate(hues)]
     background = _draw_background(random, scene, hues)
     camera = random.uniform(-1, 1, size=(4, 3))
-    grain = np.float32(2.5 * random.standard_normal((2 * scene.height, scene.width, 1)))
+    grain = (2.5 * random.standard_normal((2 * scene.height, scene.width, 1))).astype(np.float32)
     for t in range(scene.frames):
         picture = _view(background, scene, camera, t)
         ids = np.zeros((scene.height, scene.width), np.uint8)
@@ -60,7 +60,8 @@ def draw(scene: Scene) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             if index != scene.enters or t >= scene.enters_at:
                 _paint(picture, ids, index, thing, _position(thing, scene, index, t), t)
         light = 1.0 + 0.08 * np.sin(2 * np.pi * t / 40 + camera[0, 0] * 3)
-        noise = grain[random.randint(scene.height) :][: picture.shape[0]]
+        start = random.randint(scene.height)
+        noise = grain[start : start + scene.height]
         yield np.clip(picture * np.float32(light) + noise, 0, 255).astype(np.uint8), ids
 
 
@@ -97,7 +98,7 @@ def _draw_thing(random: Random, scene: Scene, hue: float, place: int) -> _Thing:
 def _position(thing: _Thing, scene: Scene, index: int, t: int) -> np.ndarray:
     """Return the centre (x, y) at frame t: a swing about a place, and the way in or out where the scene asks for it."""
     width, speed, phase = thing.swing.T
-    position = thing.centre + width * np.sin(speed * t + phase)
+    position: np.ndarray = thing.centre + width * np.sin(speed * t + phase)
     if index == scene.enters:
         # Fast at first and already partly inside, so that the first mask shows something to go by.
         start = _at_border(position, thing, scene)
@@ -132,7 +133,11 @@ def _paint(picture: np.ndarray, ids: np.ndarray, index: int, thing: _Thing, cent
     cover = np.clip(0.5 + outline - distance, 0, 1)[..., None]
     scale = 0.45 * _TEXTURE / (thing.radius * 1.5)
     colours = cv2.remap(
-        thing.texture, u * scale + _TEXTURE / 2, v * scale + _TEXTURE / 2, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        thing.texture,
+        u * scale + _TEXTURE / 2,
+        v * scale + _TEXTURE / 2,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT,
     )
     shade = 1.06 - 0.15 * y / thing.radius - 0.22 * (distance / outline) ** 2
     window = picture[top:bottom, left:right]
@@ -162,18 +167,21 @@ def _draw_still(random: Random, picture: np.ndarray, hues: np.ndarray) -> None:
     if random.rand() < 0.5:
         cv2.ellipse(picture, box, colour.tolist(), thickness=cv2.FILLED)
     else:
-        cv2.fillPoly(picture, [np.int32(cv2.boxPoints(box))], colour.tolist())
+        cv2.fillPoly(picture, [cv2.boxPoints(box).astype(np.int32)], colour.tolist())
 
 
 def _view(background: np.ndarray, scene: Scene, camera: np.ndarray, t: int) -> np.ndarray:
     """Return the part [H,W,3] of the background that a panning, turning and zooming camera sees at frame t."""
     pan_x, pan_y, turn, zoom = (
-        strength * (0.4 * phase + np.sin((0.06 + 0.03 * speed) * t + 3 * phase) + 0.3 * np.sin(0.5 * t + 9 * speed) * shake)
+        strength
+        * (0.4 * phase + np.sin((0.06 + 0.03 * speed) * t + 3 * phase) + 0.3 * np.sin(0.5 * t + 9 * speed) * shake)
         for strength, (phase, speed, shake) in zip(
             (0.13 * scene.width, 0.13 * scene.height, 0.06, 0.08), camera, strict=True
         )
     )
-    matrix = cv2.getRotationMatrix2D((0.75 * scene.width + pan_x, 0.75 * scene.height + pan_y), np.degrees(turn), 1 + zoom)
+    matrix = cv2.getRotationMatrix2D(
+        (0.75 * scene.width + pan_x, 0.75 * scene.height + pan_y), np.degrees(turn), 1 + zoom
+    )
     matrix[:, 2] += (-scene.width / 4 - pan_x, -scene.height / 4 - pan_y)
     return cv2.warpAffine(background, matrix, (scene.width, scene.height), borderMode=cv2.BORDER_REFLECT)
 
@@ -205,10 +213,12 @@ def _noise(random: Random, height: int, width: int, cells: int) -> np.ndarray:
 
 
 def _blend(share_HW: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return (first + share_HW[..., None] * (second - first)).astype(np.float32)
+    mixed: np.ndarray = first + share_HW[..., None] * (second - first)
+    return mixed.astype(np.float32)
 
 
 def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
     """Return RGB 0..255 float32; hue counts in turns, the others 0..1."""
     wheel = np.clip(np.abs((hue * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1, 0, 1)
-    return (255 * value * (1 - saturation + saturation * wheel)).astype(np.float32)
+    colour: np.ndarray = 255 * value * (1 - saturation + saturation * wheel)
+    return colour.astype(np.float32)

@@ -1,0 +1,198 @@
+"""Frames of a video as RGB pictures, one at a time: from a folder of images or from a video file."""
+
+import logging
+import re
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+logger = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+_IMAGE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+
+
+class FrameSource(Protocol):
+    """Named frames in order. A source can be read several times, also at the same time."""
+
+    path: Path
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the first frame in pixels."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all frames in order."""
+
+    def read(self) -> Generator[tuple[str, np.ndarray], None, None]:
+        """Yield the name and the picture [H,W,3] uint8 RGB of each frame."""
+
+
+class FolderFrames:
+    """Frames from a folder of images, named after their files, in natural order (2 before 10)."""
+
+    def __init__(self, path: Path) -> None:
+        """Raise FileNotFoundError for a missing folder, ValueError for one without images or with a name twice."""
+        self.path = path
+        self._files = list_images(path)
+        if not self._files:
+            folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())[:3]
+            hint = f"; it holds folders ({', '.join(folders)}): give one of those" if folders else ""
+            raise ValueError(f"no frames in {path}: expected images ({', '.join(IMAGE_SUFFIXES)}){hint}.")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all frames: the file names without suffix."""
+        return list(self._files)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the first frame in pixels."""
+        file = next(iter(self._files.values()))
+        try:
+            with Image.open(file) as image:
+                return image.height, image.width
+        except (OSError, SyntaxError, ValueError):
+            rgb = read_rgb(file)  # it raises the full message
+            return rgb.shape[0], rgb.shape[1]
+
+    def read(self) -> Generator[tuple[str, np.ndarray], None, None]:
+        """Yield the name and the picture [H,W,3] uint8 RGB of each frame."""
+        for name, file in self._files.items():
+            yield name, read_rgb(file)
+
+
+class VideoFileFrames:
+    """Frames of a video file in the order shown, turned as its rotation tag says, named 00000, 00001, ..."""
+
+    def __init__(self, path: Path) -> None:
+        """Raise ValueError when the file is no video that the installed FFmpeg can read."""
+        self.path = path
+        self._count: int | None = None
+        with self._open():
+            pass
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all frames; counted by going through the file without decoding."""
+        if self._count is None:
+            with self._open() as container:
+                packets = container.demux(container.streams.video[0])
+                self._count = sum(1 for packet in packets if packet.size and not packet.is_discard)
+        return [f"{index:05d}" for index in range(self._count)]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the first frame in pixels."""
+        with closing(self.read()) as frames:
+            for _, rgb in frames:
+                return rgb.shape[0], rgb.shape[1]
+        raise ValueError(
+            f"video {self.path} has no frame that can be decoded. Convert it to mp4 (H.264) and try again."
+        )
+
+    def read(self) -> Generator[tuple[str, np.ndarray], None, None]:
+        """Yield the name and the picture [H,W,3] uint8 RGB of each frame."""
+        index = 0
+        with self._open() as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            try:
+                for frame in container.decode(stream):
+                    rgb = frame.to_ndarray(format="rgb24")
+                    yield f"{index:05d}", np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+                    index += 1
+            except av.FFmpegError as error:
+                raise ValueError(f"video {self.path} is damaged after frame {index} ({error}).") from error
+            if index < stream.frames:
+                logger.warning("video %s: %d of %d frames could be decoded.", self.path, index, stream.frames)
+
+    def _open(self) -> av.container.InputContainer:
+        remedy = "Expected a video file such as mp4, or a folder of images."
+        try:
+            container = av.open(str(self.path))
+        except (av.FFmpegError, OSError) as error:
+            raise ValueError(f"{self.path} cannot be read as a video ({error}). {remedy}") from error
+        # FFmpeg takes a single image, and any text, for a video of one frame.
+        kind = container.format.name
+        if kind == "tty" or kind == "image2" or kind.endswith("_pipe"):
+            container.close()
+            what = "a text file" if kind == "tty" else "a single image"
+            raise ValueError(f"{self.path} is {what}, not a video. {remedy}")
+        if not container.streams.video:
+            container.close()
+            raise ValueError(f"{self.path} has no video stream. {remedy}")
+        return container
+
+
+def open_frames(path: Path) -> FrameSource:
+    """Open a folder of images or a video file; the file's content counts, not its suffix.
+
+    Raises:
+        FileNotFoundError: when there is neither.
+        ValueError: when it holds no frames.
+    """
+    if path.is_dir():
+        return FolderFrames(path)
+    if path.is_file():
+        return VideoFileFrames(path)
+    raise FileNotFoundError(f"video {path} does not exist: expected a folder of images or a video file.")
+
+
+def list_images(folder: Path) -> dict[str, Path]:
+    """Return the images of a folder by name (without suffix) in natural order; hidden files don't count.
+
+    Raises:
+        FileNotFoundError: when there is no such folder.
+        ValueError: when two files differ in their suffix only.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"folder {folder} does not exist: expected a folder of images.")
+    files = [
+        file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+    ]
+    by_name: dict[str, Path] = {}
+    for file in sorted(files, key=lambda file: natural_key(file.name)):
+        if file.stem in by_name:
+            raise ValueError(f"{folder} holds both {by_name[file.stem].name} and {file.name}: remove one of them.")
+        by_name[file.stem] = file
+    return by_name
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Return a sorting key that takes runs of digits as numbers: frame2 comes before frame10."""
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Read an image as [H,W,3] uint8 RGB.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is no image, is truncated, or has more than 8 bits per channel.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"frame {path} does not exist.")
+    try:
+        with Image.open(path) as image:
+            if image.mode not in _IMAGE_MODES:
+                raise _UnfitMode(image.mode)
+            return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    except _UnfitMode as error:
+        raise ValueError(f"frame {path} has mode {error}: expected 8 bits per channel. Convert it to RGB.") from None
+    except UnidentifiedImageError as error:
+        raise ValueError(
+            f"frame {path} is not an image. Expected a JPEG or PNG; remove or replace the file."
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:  # PIL raises each of them for damaged files
+        raise ValueError(f"frame {path} is truncated or damaged ({error}). Copy or download it again.") from error
+
+
+class _UnfitMode(Exception):
+    pass

@@ -32,7 +32,8 @@ def boundary_measure(gt: npt.ArrayLike, pred: npt.ArrayLike, bound_th: float = 0
 
     A boundary pixel is matched when the other boundary has a pixel within a disk around it. The disk's radius is
     `bound_th` times the diagonal of the frame, rounded up to whole pixels; from 1 on, `bound_th` is the radius itself.
-    As in the official toolkit the frame's edge is no boundary, two masks without boundary score 1, one without scores 0.
+    As in the official toolkit the frame's edge is no boundary; two masks without boundary score 1, one without scores
+    0.
 
     Raises:
         ValueError: when the masks differ in shape or have neither two nor three dimensions, or bound_th is negative.

@@ -3,27 +3,17 @@
 import csv
 import json
 import logging
-import multiprocessing
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-import progressbar
-
-from inference.metrics import STATISTICS, mask_scores, summary
-from inference.score_inputs import PathLike, SequencePlan, plan_sequences, read_seen
+from inference.metrics import STATISTICS, summary
+from inference.score_inputs import PathLike, plan_sequences, read_seen
+from inference.score_sequences import FrameValues, ScoreJob, SequenceScores, score_sequences
 from util.atomic import atomic_write
-from util.palette import read_mask
 
 logger = logging.getLogger(__name__)
 
-# Of one object: "J" and "F", each a value for every scored frame, by the frame's name.
-FrameValues = dict[str, dict[str, float]]
 _GROUPS = ("J-Seen", "J-Unseen", "F-Seen", "F-Unseen")
 
 
@@ -69,9 +59,9 @@ def score_folders(
     `meta`, and as `seen_categories` those of the videos that were trained on (see `score_inputs.read_seen`).
 
     Objects are the ids that the ground truth shows in its first or any scored frame; 255 is an id like others.
-    A predicted id that the ground truth lacks is an error, as in the official DAVIS toolkit, which refuses ids above the
-    largest true one; an object that is not predicted scores as an empty mask. Unlike there, objects that enter after
-    the first frame are scored and gaps between the ids are not counted as objects (DAVIS has neither).
+    A predicted id that the ground truth lacks is an error, as in the official DAVIS toolkit, which refuses ids above
+    the largest true one; an object that is not predicted scores as an empty mask. Unlike there, objects that enter
+    after the first frame are scored and gaps between the ids are not counted as objects (DAVIS has neither).
 
     `sequences`: a list of names, an ImageSets file, or None for all folders of `gt_root`. `workers`: processes to score
     with (started with "spawn"; a script that calls this needs its `if __name__ == "__main__"`), 0 for none.
@@ -85,8 +75,11 @@ def score_folders(
         raise ValueError(f"workers must be 0 (no processes) or more, received {workers}.")
     plans = plan_sequences(gt_root, pred_root, sequences=sequences, skip_last=meta is None)
     seen = None if meta is None else read_seen(meta, seen_categories)
-    jobs = [_Job(plan=p, single_object=single_object, bound_th=bound_th, from_entry=meta is not None) for p in plans]
-    results = _run(jobs, workers, show_progress)
+    jobs = [
+        ScoreJob(plan=plan, single_object=single_object, bound_th=bound_th, from_entry=meta is not None)
+        for plan in plans
+    ]
+    results = score_sequences(jobs, workers, show_progress)
     _refuse_unknown_ids(results, Path(pred_root))
     return make_report({result.name: result.frames for result in results}, seen)
 
@@ -124,7 +117,9 @@ def format_table(report: Report, objects: bool = False) -> str:
     rows.append(["mean over objects", str(count), *_percent(report.mean)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
-        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths)))
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
         for row in rows
     ]
     rule = "-" * len(lines[0])
@@ -182,17 +177,38 @@ def write_csv(report: Report, path: PathLike) -> None:
                 writer.writerow(["object", name, key, *(figures[k] for k in STATISTICS)] + [""] * len(groups))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    plan: SequencePlan
-    single_object: bool
-    bound_th: float
-    from_entry: bool
+def _mean(figures: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {key: sum(one[key] for one in figures) / len(figures) for key in STATISTICS}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Result:
-    name: str
-    frames: dict[int, FrameValues]
-    # Predicted ids that the ground truth lacks, with the first frame that holds them.
-    unknown: dict[int, str]
+def _percent(figures: dict[str, float]) -> list[str]:
+    return [f"{100 * figures[key]:.1f}" for key in STATISTICS]
+
+
+def _refuse_unknown_ids(results: Sequence[SequenceScores], pred_root: Path) -> None:
+    wrong = [f"{r.name}: id {key} (first in frame {frame})" for r in results for key, frame in r.unknown.items()]
+    if wrong:
+        raise ValueError(
+            f"{pred_root} holds ids that the ground truth lacks: {'; '.join(wrong)}. Expected the ids of the ground "
+            "truth; give the objects those ids, or score all that is not zero as one object (single_object)."
+        )
+
+
+def _seen_unseen(
+    sequences: dict[str, dict[int, dict[str, float]]], seen: dict[str, dict[int, bool]]
+) -> dict[str, float]:
+    objects = [(name, key) for name, figures in sequences.items() for key in figures]
+    lacking = [f"{name} object {key}" for name, key in objects if key not in seen.get(name, {})]
+    if lacking:
+        raise ValueError(
+            f"the meta.json names no category for {'; '.join(lacking)}. Expected every object of the scored sequences; "
+            "give the meta.json that belongs to this ground truth."
+        )
+    groups: dict[str, list[float]] = {}
+    for measure in ("J", "F"):
+        for name, key in objects:
+            group = f"{measure}-{'Seen' if seen[name][key] else 'Unseen'}"
+            groups.setdefault(group, []).append(sequences[name][key][f"{measure}-Mean"])
+    means = {group: sum(groups[group]) / len(groups[group]) for group in _GROUPS if group in groups}
+    logger.info("%d of %d objects are of seen categories.", len(groups.get("J-Seen", [])), len(objects))
+    return {"G": sum(means.values()) / len(means), **means}

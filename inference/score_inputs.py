@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataset.frames import natural_key
+
 PathLike = str | os.PathLike[str]
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _SEEN = {"seen": True, "unseen": False}
@@ -41,15 +43,16 @@ def plan_sequences(
     known, predicted = _subfolders(gt_root), _subfolders(pred_root)
     if not known:
         raise ValueError(f"{gt_root} has no sequence folders; expected <sequence>/<frame>.png below it.")
-    names, problems = known, []
     if sequences is None:
-        problems += [f"{name}: unknown sequence, {gt_root} has no such folder" for name in predicted - known.keys()]
+        names = known | predicted
     else:
-        listed = read_sequence_list(sequences) if isinstance(sequences, str | os.PathLike) else list(sequences)
+        listed = read_sequence_list(sequences) if isinstance(sequences, str | os.PathLike) else sequences
         names = dict.fromkeys(listed)
-        problems += [f"{name}: unknown sequence, {gt_root} has no such folder" for name in names.keys() - known.keys()]
-    plans = []
-    for name in [name for name in names if name in known]:
+    plans, problems = [], []
+    for name in names:
+        if name not in known:
+            problems.append(f"{name}: unknown sequence, {gt_root} has no such folder")
+            continue
         if name not in predicted:
             problems.append(f"{name}: sequence missing, {pred_root} has no such folder")
             continue
@@ -59,7 +62,7 @@ def plan_sequences(
     if problems:
         raise ValueError(
             f"cannot score {pred_root} against {gt_root}, {len(problems)} problem(s):\n"
-            + ";\n".join(f"  {problem}" for problem in sorted(problems))
+            + ";\n".join(f"  {problem}" for problem in problems)
             + ".\nMend the folders, or choose what to score with the list of sequences."
         )
     if not plans:
@@ -122,7 +125,7 @@ def _subfolders(root: Path) -> dict[str, None]:
 
 
 def _plan_sequence(name: str, gt_dir: Path, pred_dir: Path, skip_last: bool) -> tuple[SequencePlan, list[str]]:
-    frames = sorted(path.stem for path in gt_dir.glob("*.png") if not path.name.startswith("."))
+    frames = sorted((path.stem for path in gt_dir.glob("*.png") if not path.name.startswith(".")), key=natural_key)
     scored = frames[1:-1] if skip_last else frames[1:]
     plan = SequencePlan(
         name=name, gt_dir=gt_dir, pred_dir=pred_dir, first=frames[0] if frames else "", scored=tuple(scored)

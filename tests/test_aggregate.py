@@ -1,0 +1,30 @@
+"""Soft aggregation by hand."""
+
+import torch
+
+from model.aggregate import aggregate
+
+
+def test_two_objects_by_hand() -> None:
+    # p = 0.5 and 0.8: background 0.5 * 0.2 = 0.1; odds 1/9, 1 and 4.
+    prob = torch.softmax(aggregate(torch.tensor([0.5, 0.8]).view(1, 2, 1, 1)), dim=1).flatten()
+    odds = torch.tensor([1 / 9, 1.0, 4.0])
+    torch.testing.assert_close(prob, odds / odds.sum())
+
+
+def test_certain_masks_stay_finite_and_certain() -> None:
+    logits = aggregate(torch.tensor([1.0, 0.0]).view(1, 2, 1, 1))
+    assert torch.isfinite(logits).all()
+    assert torch.softmax(logits, 1)[0, 1].item() > 1 - 1e-6
+
+
+def test_half_precision_input_is_computed_in_fp32() -> None:
+    logits = aggregate(torch.tensor([1.0], dtype=torch.float16).view(1, 1, 1, 1))
+    assert logits.dtype == torch.float32
+    assert torch.isfinite(logits).all()
+
+
+def test_an_object_of_probability_zero_changes_little() -> None:
+    one = torch.softmax(aggregate(torch.full((1, 1, 1, 1), 0.7)), 1)
+    two = torch.softmax(aggregate(torch.tensor([0.7, 0.0]).view(1, 2, 1, 1)), 1)
+    torch.testing.assert_close(two[:, :2], one, atol=1e-6, rtol=0)

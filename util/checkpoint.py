@@ -125,9 +125,7 @@ def _explain(path: Path, head: bytes, error: Exception) -> str:
     if other:
         return f"is not a PyTorch checkpoint but {other}"
     if is_zip:
-        return (
-            f"is a zip archive but no readable PyTorch checkpoint ({_first_line(error)}). Unpack it or download again"
-        )
+        return f"is a zip archive but no PyTorch checkpoint ({_first_line(error)}). Unpack it or download it again"
     return f"is not a PyTorch checkpoint: it starts with {head[:8]!r}. Expected a file that torch.save wrote"
 
 

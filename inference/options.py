@@ -1,12 +1,9 @@
-"""The settings of InferenceConfig as flags, whose defaults depend on the benchmark."""
+"""The settings of InferenceConfig as flags, whose defaults depend on the network and the benchmark."""
 
 import dataclasses
 from typing import Literal
 
 from inference.segmenter import InferenceConfig
-
-# RECIPES of the published results: a memory frame every 5 frames, except here.
-_MEM_EVERY = {("d17", "test-dev"): 3, ("lv3", "val"): 10}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,11 +35,10 @@ class InferenceFlags:
     precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     """auto is fp32 on a CPU and fp16 on a GPU."""
 
-    def resolve(self, dataset: str | None = None, split: str = "val") -> InferenceConfig:
-        """Return the settings for a benchmark: flags that were given, else the benchmark's, else the defaults.
+    def resolve(self, mem_every: int = 5) -> InferenceConfig:
+        """Return the settings: flags that were given, else the benchmark's `mem_every`, else the defaults.
 
         Raises ValueError, with the flag's name, for a value out of range.
         """
         given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        benchmark = _MEM_EVERY.get((dataset or "", split))
-        return InferenceConfig(**({} if benchmark is None else {"mem_every": benchmark}) | given)
+        return InferenceConfig(**{"mem_every": mem_every} | given)

@@ -1,8 +1,8 @@
 """Segmenting whole videos: frames in, id masks at the original size out, one frame at a time."""
 
+import copy
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,59 +96,75 @@ def segment_video(
     Raises:
         FileNotFoundError, ValueError: frames or masks that are missing or unfit, when they are reached.
     """
-    video = open_video(frames, masks)
-    return propagate(model, video, sizes=tuple(scales or (size,)), flip=flip, config=config, device=device)
+    views = build_views(model, tuple(scales or (size,)), flip=flip, config=config, device=device)
+    return propagate(views, open_video(frames, masks))
 
 
-def propagate(
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One of the ways in which a video is shown to a segmenter: the shorter side in pixels, and whether mirrored."""
+
+    segmenter: Segmenter
+    size: int
+    mirrored: bool
+
+
+def build_views(
     model: MatchingNetwork,
-    video: Video,
-    *,
     sizes: Sequence[int] = (480,),
+    *,
     flip: bool = False,
     config: InferenceConfig | None = None,
     device: torch.device | str | None = None,
-    stopwatch: Stopwatch | None = None,
-    wanted_only: bool = False,
-) -> Iterator[SegmentedFrame]:
-    """Segment a `Video`; as `segment_video`, with the sizes in one list.
+) -> list[View]:
+    """Prepare a network for `propagate`: one segmenter for each size, with `flip` another one that sees it mirrored.
 
-    Several sizes and `flip` run one segmenter each; their probabilities are averaged at the original size.
-    With `wanted_only` frames whose masks the benchmark does not ask for are segmented but not yielded.
+    Raises ValueError for sizes that are too small or given twice.
     """
-    _check_sizes(sizes)
+    for size in sizes:
+        if size != -1 and size < 16:
+            raise ValueError(
+                f"size {size}: expected the shorter side in pixels, at least 16, or -1 for the video's own"
+            )
+    if not sizes or len(set(sizes)) < len(sizes):
+        raise ValueError(f"sizes {list(sizes)}: expected one or several different ones")
+    first = build_segmenter(model, config, device)
+    views = []
+    for size in sizes:
+        for mirrored in (False, True) if flip else (False,):
+            segmenter = copy.copy(first)  # shares the prepared network
+            segmenter.reset()
+            views.append(View(segmenter=segmenter, size=size, mirrored=mirrored))
+    return views
+
+
+def propagate(
+    views: Sequence[View], video: Video, *, stopwatch: Stopwatch | None = None, wanted_only: bool = False
+) -> Iterator[SegmentedFrame]:
+    """Segment a video, one frame at a time; the views' probabilities are averaged at the original size.
+
+    With `wanted_only` frames whose masks the benchmark does not ask for are segmented but not yielded.
+    Raises ValueError for unfit frames and masks when they are reached.
+    """
     watch = stopwatch or Stopwatch()
-    views = [(stream, mirrored) for stream in range(len(sizes)) for mirrored in ((False, True) if flip else (False,))]
-    segmenters = [build_segmenter(model, config, device) for _ in views]
-    with ExitStack() as stack:
-        streams = [stack.enter_context(closing(video.frames(size))) for size in sizes]
-        for at_sizes in zip(*streams, strict=True):
-            first = at_sizes[0]
-            height, width = first.rgb.shape[:2]
-            watch.start(segmenters[0].device)
-            probs = [
-                _step(segmenter, at_sizes[stream], mirrored)
-                for segmenter, (stream, mirrored) in zip(segmenters, views, strict=True)
-            ]
-            result = None
-            if first.wanted or not wanted_only:
-                prob = merge_probabilities(probs, (height, width))
-                result = SegmentedFrame(
-                    name=first.name,
-                    id_mask=segmenters[0].to_id_mask(prob),
-                    prob=prob,
-                    object_ids=list(segmenters[0].object_ids),
-                    rgb=first.rgb,
-                    wanted=first.wanted,
-                )
-            if segmenters[0].object_ids:  # frames before the first mask cost nothing: they would flatter the figure
-                watch.stop()
-            if result is not None:
-                yield result
+    segmenter = views[0].segmenter
+    for view in views:
+        view.segmenter.reset()
+    sizes = list(dict.fromkeys(view.size for view in views))
+    for at_sizes in zip(*(video.frames(size) for size in sizes), strict=True):
+        frames = dict(zip(sizes, at_sizes, strict=True))
+        first = at_sizes[0]
+        watch.start(segmenter.device)
+        probs = [_step(view, frames[view.size]) for view in views]
+        result = _frame(segmenter, first, probs) if first.wanted or not wanted_only else None
+        if segmenter.object_ids:  # frames before the first mask cost nothing: they would flatter the figure
+            watch.stop()
+        if result is not None:
+            yield result
 
 
 @torch.no_grad()
-def merge_probabilities(probs: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+def merge_probabilities(probs: Sequence[Tensor], size: tuple[int, ...]) -> Tensor:
     """Resize probability maps [L,·,·] bilinearly to `size` (height, width) and average them: [L,H,W].
 
     Probabilities are resized, not masks: the argmax of resized probabilities has smooth outlines.
@@ -164,17 +180,21 @@ def merge_probabilities(probs: Sequence[Tensor], size: tuple[int, int]) -> Tenso
     return total if len(probs) == 1 else total / len(probs)
 
 
-def _step(segmenter: Segmenter, frame: VideoFrame, mirrored: bool) -> Tensor:
+def _step(view: View, frame: VideoFrame) -> Tensor:
     image, mask = frame.image, frame.mask
-    if mirrored:
+    if view.mirrored:
         image, mask = image.flip(-1), None if mask is None else mask.flip(-1)
-    prob = segmenter.step(image, mask, frame.object_ids, frame.last)
-    return prob.flip(-1) if mirrored else prob
+    prob = view.segmenter.step(image, mask, frame.object_ids, frame.last)
+    return prob.flip(-1) if view.mirrored else prob
 
 
-def _check_sizes(sizes: Sequence[int]) -> None:
-    for size in sizes:
-        if size != -1 and size < 16:
-            raise ValueError(f"size {size}: expected the shorter side in pixels, at least 16, or -1 for native")
-    if not sizes or len(set(sizes)) < len(sizes):
-        raise ValueError(f"sizes {list(sizes)}: expected one or several different ones")
+def _frame(segmenter: Segmenter, frame: VideoFrame, probs: Sequence[Tensor]) -> SegmentedFrame:
+    prob = merge_probabilities(probs, frame.rgb.shape[:2])
+    return SegmentedFrame(
+        name=frame.name,
+        id_mask=segmenter.to_id_mask(prob),
+        prob=prob,
+        object_ids=list(segmenter.object_ids),
+        rgb=frame.rgb,
+        wanted=frame.wanted,
+    )

@@ -15,13 +15,12 @@ FOLDER = ".corrvos"  # hidden, so that scorers and servers see folders of masks 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoResult:
-    """What segmenting a video gave: its objects, the frames segmented, the seconds that took, and the masks' names."""
+    """What segmenting a video took: its objects, the frames that held any, and the seconds (reading, writing aside)."""
 
     name: str
     objects: int
     frames: int
     seconds: float
-    masks: list[str]
 
 
 def file_digest(path: Path) -> str:
@@ -59,18 +58,14 @@ def open_output(output: Path, settings: Mapping[str, Any], videos: list[str], ov
         temporary.write_text(json.dumps(settings, indent=1))
 
 
-def read_finished(output: Path, video: str) -> VideoResult | None:
-    """Return a video's result if this folder's run finished it and its masks are still there."""
+def read_result(output: Path, video: str) -> VideoResult | None:
+    """Return the result of a video that this folder's run finished, or None."""
     path = _result_path(output, video)
-    if not path.is_file():
-        return None
-    result = VideoResult(**json.loads(path.read_text()))
-    complete = all((output / video / f"{name}.png").is_file() for name in result.masks)
-    return result if complete else None
+    return VideoResult(**json.loads(path.read_text())) if path.is_file() else None
 
 
-def write_finished(output: Path, result: VideoResult) -> None:
-    """Record that a video is finished; call it when its last mask is on disk."""
+def write_result(output: Path, result: VideoResult) -> None:
+    """Record that a video is finished; call it when its masks are on disk."""
     with atomic_write(_result_path(output, result.name)) as temporary:
         temporary.write_text(json.dumps(asdict(result)))
 

@@ -5,42 +5,34 @@ from typing import Any
 
 import pytest
 
-from inference.run_record import VideoResult, file_digest, open_output, read_finished, write_finished
+from inference.run_record import VideoResult, file_digest, open_output, read_result, write_result
 
 SETTINGS: dict[str, Any] = {"checkpoint": "a.pth", "sizes": (480, 600), "inference": {"mem_every": 5}}
 
 
 def finish(output: Path, name: str = "bear") -> VideoResult:
     (output / name).mkdir(exist_ok=True)
-    for frame in ("00000", "00001"):
-        (output / name / f"{frame}.png").touch()
-    result = VideoResult(name=name, objects=1, frames=2, seconds=0.5, masks=["00000", "00001"])
-    write_finished(output, result)
+    (output / name / "00000.png").touch()
+    result = VideoResult(name=name, objects=1, frames=2, seconds=0.5)
+    write_result(output, result)
     return result
 
 
 def test_same_settings_continue(tmp_path: Path) -> None:
     output = tmp_path / "new" / "output"
     open_output(output, SETTINGS, ["bear"], overwrite=False)
-    assert read_finished(output, "bear") is None
+    assert read_result(output, "bear") is None
     result = finish(output)
     open_output(output, SETTINGS, ["bear"], overwrite=False)
-    assert read_finished(output, "bear") == result
-    assert read_finished(output, "camel") is None
-
-
-def test_a_video_whose_mask_was_deleted_is_not_finished(tmp_path: Path) -> None:
-    open_output(tmp_path, SETTINGS, ["bear"], overwrite=False)
-    finish(tmp_path)
-    (tmp_path / "bear" / "00001.png").unlink()
-    assert read_finished(tmp_path, "bear") is None
+    assert read_result(output, "bear") == result
+    assert read_result(output, "camel") is None
 
 
 def test_overwrite_forgets_but_keeps_the_files(tmp_path: Path) -> None:
     open_output(tmp_path, SETTINGS, ["bear"], overwrite=False)
     finish(tmp_path)
     open_output(tmp_path, SETTINGS, ["bear"], overwrite=True)
-    assert read_finished(tmp_path, "bear") is None
+    assert read_result(tmp_path, "bear") is None
     assert (tmp_path / "bear" / "00000.png").is_file()
 
 
@@ -48,11 +40,9 @@ def test_other_settings_are_refused_until_overwritten(tmp_path: Path) -> None:
     open_output(tmp_path, SETTINGS, ["bear"], overwrite=False)
     finish(tmp_path)
     other = {**SETTINGS, "checkpoint": "b.pth"}
-    with pytest.raises(
-        ValueError, match=r"other settings: checkpoint 'a.pth' \(now 'b.pth'\): choose another"
-    ):
+    with pytest.raises(ValueError, match=r"other settings: checkpoint 'a.pth' \(now 'b.pth'\): choose another"):
         open_output(tmp_path, other, ["bear"], overwrite=False)
-    assert read_finished(tmp_path, "bear") is not None
+    assert read_result(tmp_path, "bear") is not None
     open_output(tmp_path, other, ["bear"], overwrite=True)
     open_output(tmp_path, other, ["bear"], overwrite=False)
 

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+FOLDER_FPS = 24.0
 _IMAGE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
@@ -21,6 +22,10 @@ class FrameSource(Protocol):
     """Named frames in order. A source can be read several times, also at the same time."""
 
     path: Path
+
+    @property
+    def fps(self) -> float:
+        """Frames per second."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -45,6 +50,11 @@ class FolderFrames:
             folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())[:3]
             hint = f"; it holds folders ({', '.join(folders)}): give one of those" if folders else ""
             raise ValueError(f"no frames in {path}: expected images ({', '.join(IMAGE_SUFFIXES)}){hint}.")
+
+    @property
+    def fps(self) -> float:
+        """Frames per second: DAVIS's rate, as a folder does not say it."""
+        return FOLDER_FPS
 
     @property
     def names(self) -> list[str]:
@@ -77,6 +87,12 @@ class VideoFileFrames:
         self._count: int | None = None
         with self._open():
             pass
+
+    @property
+    def fps(self) -> float:
+        """Frames per second on average."""
+        with self._open() as container:
+            return float(container.streams.video[0].average_rate or FOLDER_FPS)
 
     @property
     def names(self) -> list[str]:

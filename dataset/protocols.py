@@ -126,7 +126,7 @@ def _find_davis17(key: str, split: str, root: Path) -> EvaluationSet:
         mem_every=3 if split == "test-dev" else 5,
         first_frame=True,
         scored=split != "test-dev",
-        archive="davis" if split == "test-dev" else None,
+        archive="davis",
     )
 
 

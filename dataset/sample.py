@@ -3,14 +3,13 @@
 import json
 import logging
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from dataset.scenes import Scene, draw
-from util.atomic import atomic_write, remove, temporary_sibling
+from util.atomic import atomic_write, set_aside
 from util.palette import write_mask
 
 logger = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ def make_sample(root: str | os.PathLike[str] = "data/sample") -> Path:
         )
     logger.info("making the sample data in %s (once, a few seconds)", root)
     if version is not None:
-        _set_aside(root)
+        set_aside(root)
     try:
         with atomic_write(root) as folder:
             _write_all(folder)
@@ -72,15 +71,6 @@ def _version(root: Path) -> int | None:
         return int(json.loads((root / MARKER).read_text())["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _set_aside(root: Path) -> None:
-    old = temporary_sibling(root)
-    try:
-        os.replace(root, old)
-    except FileNotFoundError:
-        return
-    remove(old)
 
 
 def _write_all(folder: Path) -> None:
@@ -98,7 +88,7 @@ def _write_all(folder: Path) -> None:
                     ids,
                 )
     for index in range(STATIC_IMAGES):
-        picture, ids = next(draw(replace(Scene(seed=100 + index), frames=1, objects=1)))
+        picture, ids = next(draw(Scene(seed=100 + index, frames=1, objects=1)))
         _write_pair(folder / "static" / f"{index:03d}.jpg", folder / "static" / f"{index:03d}.png", picture, ids)
     (folder / MARKER).write_text(json.dumps({"version": VERSION}) + "\n")
 

@@ -88,6 +88,11 @@ class Video:
         return self._source.size
 
     @property
+    def fps(self) -> float:
+        """Frames per second; 24 for a folder of images."""
+        return self._source.fps
+
+    @property
     def frame_names(self) -> list[str]:
         """Names of all frames in order."""
         return self._source.names

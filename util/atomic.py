@@ -51,6 +51,16 @@ def remove(path: Path) -> None:
         pass  # a clean-up must not hide the error that led to it
 
 
+def set_aside(path: Path) -> None:
+    """Remove what lies at `path`, if anything, so that it vanishes at once and not file by file."""
+    old = temporary_sibling(path)
+    try:
+        os.replace(path, old)
+    except FileNotFoundError:
+        return
+    remove(old)
+
+
 def _flush_to_disk(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())

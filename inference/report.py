@@ -182,7 +182,8 @@ def _mean(figures: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def _percent(figures: dict[str, float]) -> list[str]:
-    return [f"{100 * figures[key]:.1f}" for key in STATISTICS]
+    # Adding zero turns a rounded -0.0 into 0.0.
+    return [f"{round(100 * figures[key], 1) + 0.0:.1f}" for key in STATISTICS]
 
 
 def _refuse_unknown_ids(results: Sequence[SequenceScores], pred_root: Path) -> None:

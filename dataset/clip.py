@@ -1,0 +1,132 @@
+"""What travels through training: a request for a clip, the clip, and a batch of clips."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from dataset.prepare import IMAGENET_MEAN, IMAGENET_STD
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipRequest:
+    """Everything that determines a clip; whichever worker answers it, the clip is the same.
+
+    Attributes:
+        source: index of the data source.
+        video: index of the video (or picture) in it.
+        max_gap: largest distance between neighbouring frames, in frames of a source annotated on every frame.
+        seed: seed of all that is drawn for the clip.
+        frames: frame indices; None draws them.
+    """
+
+    source: int
+    video: int
+    max_gap: int
+    seed: int
+    frames: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A few frames of a video with their masks, augmented and cropped.
+
+    Attributes:
+        images_T3HW: uint8 RGB.
+        labels_THW: uint8, 0 for background, objects 1..objects.
+        objects: number of objects, all of them in the first frame.
+        matrices_T33: float32, takes (x, y, 1) in the original picture to the crop; pixel centres are integers. A
+            thin-plate spline comes on top of it and is not part of it.
+        warped_T: bool, True where a thin-plate spline came on top.
+        seed: the request's seed, for what the network draws.
+        name: video and frames, for messages.
+        redraws: how often other frames had to be drawn because the first held no object.
+    """
+
+    images_T3HW: Tensor
+    labels_THW: Tensor
+    objects: int
+    matrices_T33: Tensor
+    warped_T: Tensor
+    seed: int
+    name: str
+    redraws: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipBatch:
+    """Clips of equal length and size.
+
+    Attributes:
+        images_BT3HW: uint8 RGB.
+        labels_BTHW: uint8, 0 for background.
+        valid_BO: bool, False for objects that only pad a clip; O is the largest number of objects in the batch.
+        matrices_BT33: float32, original picture to crop.
+        warped_BT: bool, True where a thin-plate spline came on top.
+        seeds: a seed for each clip.
+        names: a name for each clip.
+        redraws: of all clips together.
+    """
+
+    images_BT3HW: Tensor
+    labels_BTHW: Tensor
+    valid_BO: Tensor
+    matrices_BT33: Tensor
+    warped_BT: Tensor
+    seeds: tuple[int, ...]
+    names: tuple[str, ...]
+    redraws: int
+
+    def to(self, device: torch.device) -> Self:
+        """Return the batch with its tensors on `device`; copies from pinned memory don't wait."""
+        return replace(self, **{name: x.to(device, non_blocking=True) for name, x in self._tensors().items()})
+
+    def pin_memory(self) -> Self:
+        """Return the batch in page-locked memory; the data loader calls this for a GPU."""
+        return replace(self, **{name: x.pin_memory() for name, x in self._tensors().items()})
+
+    def network_images(self) -> Tensor:
+        """Return the images [B,T,3,H,W] as networks want them: float32, ImageNet-normalised."""
+        images = self.images_BT3HW.float()
+        # 255 enters the constants, so that each pixel is touched twice instead of three times.
+        mean = torch.tensor(IMAGENET_MEAN, device=images.device)[:, None, None] * 255
+        std = torch.tensor(IMAGENET_STD, device=images.device)[:, None, None] * 255
+        return images.sub_(mean).div_(std)
+
+    def first_masks(self) -> Tensor:
+        """Return the objects' masks in the first frame: [B,O,H,W] float32, 0 or 1; zero for padded objects."""
+        ids = torch.arange(1, self.valid_BO.shape[1] + 1, device=self.labels_BTHW.device)
+        return (self.labels_BTHW[:, :1] == ids[:, None, None]).float()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+def collate(clips: Sequence[Clip]) -> ClipBatch:
+    """Join clips into a batch, padded to the largest number of objects.
+
+    Raises ValueError when there are none, or when they differ in length or size.
+    """
+    shapes = {tuple(clip.images_T3HW.shape) for clip in clips}
+    if len(shapes) != 1:
+        received = ", ".join(f"{clip.name}: {tuple(clip.images_T3HW.shape)}" for clip in clips) or "no clips"
+        raise ValueError(f"clips of one batch must have the same [T,3,H,W], received {received}.")
+    objects = torch.tensor([clip.objects for clip in clips])
+    return ClipBatch(
+        images_BT3HW=_stack_images([clip.images_T3HW for clip in clips]),
+        labels_BTHW=torch.stack([clip.labels_THW for clip in clips]),
+        valid_BO=torch.arange(int(objects.max())) < objects[:, None],
+        matrices_BT33=torch.stack([clip.matrices_T33 for clip in clips]),
+        warped_BT=torch.stack([clip.warped_T for clip in clips]),
+        seeds=tuple(clip.seed for clip in clips),
+        names=tuple(clip.name for clip in clips),
+        redraws=sum(clip.redraws for clip in clips),
+    )
+
+
+def _stack_images(images: Sequence[Tensor]) -> Tensor:
+    # Pictures lie in memory as [H,W,3]; so stacked they stay as they are, and convolutions like that layout.
+    return torch.stack([image.permute(0, 2, 3, 1) for image in images]).permute(0, 1, 4, 2, 3)

@@ -1,0 +1,151 @@
+"""Which clip comes at which step: a pure function of the seed and the step."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from dataset.clip import ClipRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapSchedule:
+    """The largest frame gap over a run.
+
+    Attributes:
+        gaps: largest gaps in the order in which they hold.
+        starts: share of the run, in [0, 1], from which each holds; ascending, the first is 0.
+    """
+
+    gaps: tuple[int, ...]
+    starts: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a schedule that makes no sense."""
+        ascending = all(a < b for a, b in zip(self.starts, self.starts[1:], strict=False))
+        if not self.gaps or len(self.gaps) != len(self.starts) or self.starts[0] != 0 or not ascending:
+            raise ValueError(
+                f"gaps {self.gaps} with starts {self.starts}: expected as many starts as gaps, ascending, the first 0."
+            )
+        if min(self.gaps) < 1:
+            raise ValueError(f"gaps {self.gaps}: a gap is at least 1 frame.")
+
+    def at(self, step: int, iterations: int) -> int:
+        """Return the largest gap at `step` (from 0) of `iterations`."""
+        # In integers as far as possible: 0.3 * 10 is not 3 in binary.
+        reached = [gap for gap, start in zip(self.gaps, self.starts, strict=True) if step >= round(start * iterations)]
+        return reached[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipStream:
+    """The endless sequence of requests of a run.
+
+    The videos of all sources, each as often as its source's weight says, are shuffled anew for every pass; a pass
+    shows every one of them that often. Position `batch_size * step + i` gives clip i of a step, so the stream does not
+    depend on the number of processes or workers, nor on where a run was resumed.
+
+    Attributes:
+        videos: number of videos of each source.
+        weights: how often a pass shows the videos of each source.
+        batch_size: clips of a step, over all processes.
+        iterations: steps of the run, for the gap schedule.
+        gaps: the gap schedule.
+        seed: the run's seed.
+    """
+
+    videos: tuple[int, ...]
+    weights: tuple[int, ...]
+    batch_size: int
+    iterations: int
+    gaps: GapSchedule
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for sources without videos or weights that are no positive integers."""
+        if not self.videos or min(self.videos) < 1:
+            raise ValueError(f"sources with {self.videos} videos: expected at least one video in each.")
+        if len(self.weights) != len(self.videos) or min(self.weights) < 1:
+            raise ValueError(
+                f"weights {self.weights} of {len(self.videos)} sources: expected an integer >= 1 for each."
+            )
+
+    def __len__(self) -> int:
+        """Return the number of clips in a pass."""
+        return sum(count * weight for count, weight in zip(self.videos, self.weights, strict=True))
+
+    def requests(self, step: int) -> list[ClipRequest]:
+        """Return the requests of a step (from 0), in order."""
+        first, max_gap = step * self.batch_size, self.gaps.at(step, self.iterations)
+        return [self._request(first + i, max_gap) for i in range(self.batch_size)]
+
+    def _request(self, position: int, max_gap: int) -> ClipRequest:
+        epoch, place = divmod(position, len(self))
+        slot = int(_shuffled(len(self), self.seed, epoch)[place])
+        seed = int(np.random.SeedSequence([self.seed, position]).generate_state(1, np.uint64)[0] >> 1)
+        for source, (count, weight) in enumerate(zip(self.videos, self.weights, strict=True)):
+            if slot < count * weight:
+                return ClipRequest(source=source, video=slot % count, max_gap=max_gap, seed=seed)
+            slot -= count * weight
+        raise AssertionError("the pass is as long as its sources")
+
+
+@lru_cache(maxsize=2)
+def _shuffled(length: int, seed: int, epoch: int) -> np.ndarray:
+    order = np.random.default_rng([seed, epoch, length]).permutation(length)
+    order.setflags(write=False)
+    return order
+
+
+class StepSampler(Sampler[list[ClipRequest]]):
+    """The batch sampler of a data loader: the requests of each step from `first` to the last of the run."""
+
+    def __init__(self, stream: ClipStream, first: int = 0) -> None:
+        """Start at step `first`, 0 for a new run."""
+        self.stream = stream
+        self.first = first
+
+    def __iter__(self) -> Iterator[list[ClipRequest]]:
+        """Yield the requests of each step."""
+        for step in range(self.first, self.stream.iterations):
+            yield self.stream.requests(step)
+
+    def __len__(self) -> int:
+        """Return the number of steps left."""
+        return max(self.stream.iterations - self.first, 0)
+
+
+def draw_frames(rng: np.random.Generator, length: int, count: int, max_gap: int, reverse: float) -> tuple[int, ...]:
+    """Draw `count` different frames of a video, in order, neighbours at most `max_gap` apart.
+
+    The set grows from one frame: each next one is drawn from all that keep the distance (as XMem does), so a video of
+    exactly `count` frames is enough.
+
+    Args:
+        rng: source of randomness.
+        length: frames of the video, at least `count`.
+        count: frames of the clip.
+        max_gap: largest gap, at least 1.
+        reverse: probability that time runs backwards.
+
+    Returns:
+        Frame indices, ascending, or descending when reversed.
+    """
+    assert length >= count and max_gap >= 1
+    chosen = [int(rng.integers(length))]
+    reachable: set[int] = set()
+    while len(chosen) < count:
+        newest = chosen[-1]
+        reachable |= set(range(max(newest - max_gap, 0), min(newest + max_gap, length - 1) + 1))
+        candidates = sorted(reachable.difference(chosen))
+        chosen.append(candidates[rng.integers(len(candidates))])
+    return tuple(sorted(chosen, reverse=bool(rng.random() < reverse)))
+
+
+def draw_objects(rng: np.random.Generator, ids: Sequence[int], max_objects: int) -> list[int]:
+    """Draw up to `max_objects` of the object ids: all of them in ascending order, or as many in random order."""
+    if len(ids) <= max_objects:
+        return sorted(ids)
+    return [int(i) for i in rng.choice(np.asarray(ids), size=max_objects, replace=False)]

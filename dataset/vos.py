@@ -1,0 +1,187 @@
+"""Training clips from annotated videos: DAVIS, YouTube-VOS, and any root in their layout."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dataset.clip import Clip, ClipRequest
+from dataset.decode import read_reduced
+from dataset.frames import list_images, natural_key
+from dataset.render import attempts, render_clip, visible_objects
+from dataset.sampling import draw_frames, draw_objects
+from dataset.transforms import draw_transforms, warp_mask
+from util.config import Augmentation, ClipConfig
+from util.palette import read_mask
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingVideo:
+    """A video with a mask for every frame.
+
+    Attributes:
+        name: the folder's name.
+        frames: its pictures in order.
+        masks: their masks.
+    """
+
+    name: str
+    frames: tuple[Path, ...]
+    masks: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoSource:
+    """Annotated videos of one data set.
+
+    Attributes:
+        name: for messages.
+        videos: at least one.
+        weight: how often a pass shows each video.
+        interval: frames of the original video from one annotated frame to the next (YouTube-VOS: 5).
+        single_object: everything that is not zero in a mask is one object (DAVIS-2016).
+    """
+
+    name: str
+    videos: Sequence[TrainingVideo]
+    weight: int = 1
+    interval: int = 1
+    single_object: bool = False
+
+    def __len__(self) -> int:
+        """Return the number of videos."""
+        return len(self.videos)
+
+    def load(self, request: ClipRequest, config: ClipConfig, augmentation: Augmentation) -> Clip:
+        """Draw, read and augment the clip of a request.
+
+        If the first frame's crop holds no object, other frames and another crop are drawn; after five tries the next
+        video of the source is taken, which the log says.
+
+        Raises ValueError when no video gives a clip, and when a file can't be used.
+        """
+        for index, redraws, rng in attempts(request, len(self)):
+            video = self.videos[index]
+            frames = request.frames or self._draw_frames(rng, video, config, request.max_gap)
+            first = self._read_mask(video.masks[frames[0]])
+            size = (first.shape[0], first.shape[1])
+            transforms = draw_transforms(rng, augmentation, size, len(frames), static=False)
+            ids = visible_objects(warp_mask(first, transforms[0]))
+            if ids:
+                break
+            following = self.videos[(index + 1) % len(self)].name
+            if redraws % 5 == 4:
+                logger.info("%s/%s: no object in 5 drawn first frames; taking %s", self.name, video.name, following)
+        else:
+            raise ValueError(f"data set {self.name}: no video has a frame with an object. Check its masks.")
+        return render_clip(
+            lambda t, reduction: read_reduced(video.frames[frames[t]], reduction),
+            [first, *(self._read_mask(video.masks[i], size) for i in frames[1:])],
+            transforms,
+            draw_objects(rng, ids, config.max_objects),
+            seed=request.seed,
+            name=f"{self.name}/{video.name} frames {', '.join(video.frames[i].stem for i in frames)}",
+            redraws=redraws,
+        )
+
+    def _draw_frames(
+        self, rng: np.random.Generator, video: TrainingVideo, config: ClipConfig, max_gap: int
+    ) -> tuple[int, ...]:
+        gap = max(max_gap // self.interval, 1)
+        return draw_frames(rng, len(video.frames), config.frames, gap, config.reverse)
+
+    def _read_mask(self, path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+        mask = read_mask(path)
+        if size is not None and mask.shape != size:
+            raise ValueError(
+                f"mask {path} is {mask.shape[0]}x{mask.shape[1]} (height x width), others of its video are "
+                f"{size[0]}x{size[1]}. All masks of a video must have the same size."
+            )
+        return (mask > 0).astype(np.uint8) if self.single_object else mask
+
+
+def find_videos(
+    name: str, root: Path, *, frames: int, weight: int = 1, interval: int = 1, single_object: bool | None = None
+) -> VideoSource:
+    """Find the training videos of a root in DAVIS or YouTube-VOS layout.
+
+    The layout is `JPEGImages/VIDEO` and `Annotations/VIDEO`, or the same below a folder `480p`. The videos are those
+    of ImageSets/2017/train.txt, else 2016/train.txt, else 480p/train.txt (the 2016 release's list), else all.
+
+    Args:
+        name: for messages.
+        root: the folder that holds JPEGImages and Annotations.
+        frames: length of the clips to draw; shorter videos are left out, which the log says.
+        weight: how often a pass shows each video.
+        interval: frames of the original video between two annotated ones.
+        single_object: whether everything that is not zero is one object; None: yes if only a 2016 list is there.
+
+    Raises:
+        FileNotFoundError: when the root, its folders, or the mask of a frame are missing.
+        ValueError: when nothing is left to train on.
+    """
+    images, annotations = _layout(name, root)
+    names, is_2016 = _training_list(root, images)
+    videos = [_open_video(images / video, annotations / video) for video in names]
+    long_enough = [video for video in videos if len(video.frames) >= frames]
+    if not long_enough:
+        raise ValueError(
+            f"data set {name}: {images} holds no video of at least {frames} frames ({len(videos)} videos in all). "
+            "Check the root, or ask for shorter clips with --frames."
+        )
+    if len(long_enough) < len(videos):
+        logger.warning(
+            "%s: %d videos with less than %d frames are left out", name, len(videos) - len(long_enough), frames
+        )
+    return VideoSource(
+        name=name,
+        videos=tuple(long_enough),
+        weight=weight,
+        interval=interval,
+        single_object=is_2016 if single_object is None else single_object,
+    )
+
+
+def _layout(name: str, root: Path) -> tuple[Path, Path]:
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"data set {name}: folder {root} does not exist. Expected a folder with JPEGImages and Annotations; "
+            "give its place, e.g. with --davis_root."
+        )
+    for below in ("480p", ""):
+        images, annotations = root / "JPEGImages" / below, root / "Annotations" / below
+        if images.is_dir() and annotations.is_dir():
+            return images, annotations
+    found = ", ".join(sorted(entry.name for entry in root.iterdir())[:5]) or "nothing"
+    raise FileNotFoundError(
+        f"data set {name}: {root} lacks JPEGImages or Annotations; found: {found}. "
+        "Give the folder that holds both, with a folder for every video in each."
+    )
+
+
+def _training_list(root: Path, images: Path) -> tuple[list[str], bool]:
+    """Return the names of the training videos, and whether they come from a list of the single-object release."""
+    for year in ("2017", "2016", "480p"):
+        path = root / "ImageSets" / year / "train.txt"
+        if path.is_file():
+            lines = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+            if year == "480p":  # lines are "/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png"
+                lines = [line.split()[0].split("/")[-2] for line in lines]
+            return list(dict.fromkeys(lines)), year != "2017"
+    folders = (entry.name for entry in images.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(folders, key=natural_key), False
+
+
+def _open_video(images: Path, annotations: Path) -> TrainingVideo:
+    frames, masks = list_images(images), list_images(annotations)
+    for frame, path in frames.items():
+        if frame not in masks:
+            raise FileNotFoundError(
+                f"frame {path} has no mask: expected {annotations / frame}.png. Training needs a mask for every frame; "
+                "add it or remove the frame."
+            )
+    return TrainingVideo(name=images.name, frames=tuple(frames.values()), masks=tuple(masks[frame] for frame in frames))

@@ -1,0 +1,178 @@
+"""The configuration of a training run: plain values in frozen groups, each named after what reads it.
+
+They lie together, because presets fill all of them at once, and below everything else, because presets must not depend
+on the code that they configure.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where training clips come from."""
+
+    dataset: tuple[str, ...] = ("davis",)
+    """Training sets, mixed: davis, youtube, static, sample. Roots of one's own come with --user_roots."""
+    davis_root: Path = Path("data/DAVIS/2017/trainval")
+    """DAVIS-2017 or DAVIS-2016: the folder that holds JPEGImages and Annotations."""
+    youtube_root: Path = Path("data/YouTube/train_480p")
+    """YouTube-VOS: the folder that holds JPEGImages and Annotations."""
+    static_root: Path = Path("data/static")
+    """Static pictures: a folder of data sets, or one data set."""
+    sample_root: Path = Path("data/sample")
+    """The generated sample data; made there if it is missing."""
+    user_roots: tuple[Path, ...] = ()
+    """More roots in DAVIS layout: JPEGImages[/480p]/VIDEO and Annotations[/480p]/VIDEO."""
+    user_weights: tuple[int, ...] = ()
+    """How often a pass shows each of --user_roots (default 1)."""
+    user_intervals: tuple[int, ...] = ()
+    """Frames of the original video between two annotated ones in each of --user_roots (default 1)."""
+    davis_weight: int = 1
+    """How often a pass shows DAVIS (published: 5, beside YouTube-VOS)."""
+    num_workers: int = 8
+    """Processes that load data; 0 loads in the training process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """How clips are drawn and used."""
+
+    frames: int = 8
+    """Frames of a clip."""
+    memory_frames: int = 3
+    """Memory frames that a frame reads: the first, the others drawn; 0 reads all previous."""
+    max_objects: int = 3
+    """Objects of a clip; of more, so many are drawn."""
+    gaps: tuple[int, ...] = (5, 10, 15, 5)
+    """Largest distances between neighbouring frames, one after the other."""
+    gap_starts: tuple[float, ...] = (0.0, 0.1, 0.3, 0.9)
+    """Share of the iterations from which each of --gaps holds."""
+    reverse: float = 0.5
+    """Probability that time runs backwards."""
+    deep_update: float = 0.2
+    """Probability of a deep update of XMem's sensory memory on a frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Changes of colour and geometry; jitters are largest changes of brightness, contrast, saturation, hue."""
+
+    crop_size: int = 384
+    """Side of the crop in pixels."""
+    crop_scale: tuple[float, float] = (0.36, 1.0)
+    """Share of a video frame's area that the crop shows; drawn once per clip."""
+    crop_ratio: float = 4 / 3
+    """Largest distortion of width against height by that crop."""
+    zoom: tuple[float, float] = (1.0, 1.0)
+    """Scale of a static picture; drawn once per clip."""
+    flip: float = 0.5
+    """Probability that a clip is mirrored."""
+    grey: float = 0.05
+    """Probability that a clip is grey."""
+    clip_jitter: tuple[float, float, float, float] = (0.1, 0.03, 0.03, 0.0)
+    """Colour change of a whole clip; hue in turns."""
+    frame_jitter: tuple[float, float, float, float] = (0.01, 0.01, 0.01, 0.0)
+    """Colour change of each frame."""
+    degrees: float = 15.0
+    """Largest rotation of each frame."""
+    shear: float = 10.0
+    """Largest shear of each frame along x, in degrees."""
+    frame_scale: tuple[float, float] = (1.0, 1.0)
+    """Scale of each frame."""
+    spline: float = 0.0
+    """Probability of a thin-plate spline on a frame."""
+    spline_sigma: float = 0.02
+    """Standard deviation of its displacements, in halves of the crop."""
+    spline_points: int = 12
+    """Number of its control points."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values out of range."""
+        if self.crop_size < 16 or self.crop_size % 16:
+            raise ValueError(f"crop_size {self.crop_size}: expected a multiple of 16, the stride of the networks.")
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"crop_scale {low} {high}: expected 0 < smallest <= largest <= 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """The segmentation losses."""
+
+    bootstrap_start: int = 20_000
+    """Step until which the cross-entropy counts all pixels."""
+    bootstrap_end: int = 70_000
+    """Step from which it counts the hardest --bootstrap_share; in between the share falls linearly."""
+    bootstrap_share: float = 0.15
+    """1 always counts all pixels."""
+    dice: float = 1.0
+    """Weight of the Dice loss; 0 leaves it out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Optimiser and schedule."""
+
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    """adam adds the weight decay to the gradient, adamw shrinks the weights."""
+    lr: float = 1e-5
+    """Learning rate."""
+    weight_decay: float = 0.05
+    """Weight decay."""
+    lr_schedule: Literal["steps", "cosine", "linear"] = "steps"
+    """steps: times 0.1 at each of --lr_drops; cosine, linear: down to 0 at the end."""
+    lr_drops: tuple[float, ...] = ()
+    """Shares of the run at which the learning rate drops."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises from 0."""
+    clip_gradient: float = 0.0
+    """Largest norm of the gradient; 0 does not clip."""
+    ema: float = 0.0
+    """Decay of the running mean of the weights that is saved beside them; 0 keeps none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A training run. The preset of --model, --size and --stage gives the defaults of all other flags."""
+
+    model: str = "xmem"
+    """xmem, stcn or stcn-corr."""
+    size: str = "base"
+    """base (published) or tiny (laptops)."""
+    stage: str = "2"
+    """0 (static pictures), 2 (videos, the long training) or 3 (videos, after stage 0)."""
+    output: Path | None = None
+    """Folder of the run (default runs/MODEL-SIZE-sSTAGE)."""
+    checkpoint: Path | None = None
+    """Weights to start from; an own or released checkpoint."""
+    iterations: int = 160_000
+    """Steps."""
+    max_minutes: float = 0.0
+    """Ends the run after so many minutes, the learning rate's schedule included; 0 has no limit."""
+    batch_size: int = 8
+    """Clips of a step."""
+    seed: int = 14159265
+    """Of weights, data and all that is drawn."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    """auto is fp32 on a CPU and fp16 on a GPU."""
+    freeze_bn: Literal["auto", "yes", "no"] = "auto"
+    """BatchNorm keeps its statistics; auto: yes when the run starts from --checkpoint."""
+    save_every: int = 5_000
+    """Steps between checkpoints; there is always one at the end."""
+    log_every: int = 50
+    """Steps between lines of the log."""
+    print_config: bool = False
+    """Print the resolved run and stop."""
+    data: DataConfig = field(default_factory=DataConfig)
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    augment: Augmentation = field(default_factory=Augmentation)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+    def folder(self) -> Path:
+        """Return the folder of the run."""
+        return self.output or Path("runs") / f"{self.model}-{self.size}-s{self.stage}"

@@ -1,0 +1,132 @@
+"""Cost of segmenting a frame: time beside a calibrating convolution, FLOPs, and peak memory.
+
+Times on shared machines swing by a factor of two. The cost is therefore given as
+
+    r = time / (FLOPs of the released code / rate of the calibrating convolution)
+
+where the convolution (256 -> 256 channels, 3x3, fp32, on 120x216: 30.6 GFLOP) runs alternately with the measured frame in
+the same process. Networks are of base size with random weights; each row is a process of its own, so that its peak memory
+is its own too.
+
+    python scripts/benchmark.py                       # all rows
+    python scripts/benchmark.py --only xmem:3         # one row
+"""
+
+import multiprocessing
+import statistics
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+import torch.nn.functional as F
+import tyro
+from torch.utils.flop_counter import FlopCounterMode
+
+from inference import InferenceConfig, Segmenter, build_segmenter
+from model import build_model
+from util.device import peak_memory_bytes, select_device, synchronize
+
+CALIBRATION_GFLOP = 30.6
+# The released code on an ordinary 854x480 frame with one frame in memory (torch's FlopCounterMode), by objects.
+RELEASED_GFLOP = {("xmem", 1): 295.4, ("xmem", 3): 646.4, ("xmem", 5): 997.5, ("stcn", 1): 273.3, ("stcn", 3): 554.1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What to measure.
+
+    Attributes:
+        only: rows as `network:objects`; all by default.
+        height: rows of the frame.
+        width: columns of the frame.
+        repeats: measured frames; medians are printed.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        precision: `auto`, `fp32`, `fp16` or `bf16`.
+    """
+
+    only: list[str] = field(default_factory=lambda: [f"{name}:{objects}" for name, objects in RELEASED_GFLOP])
+    height: int = 480
+    width: int = 854
+    repeats: int = 7
+    device: str = "cpu"
+    precision: str = "fp32"
+
+
+def start(config: Config, name: str, objects: int, mem_every: int) -> tuple[Segmenter, torch.Tensor]:
+    """Build a segmenter and show it a first frame with `objects` boxes."""
+    torch.manual_seed(0)
+    device = select_device(config.device)
+    segmenter = build_segmenter(
+        build_model(name), InferenceConfig(mem_every=mem_every, precision=config.precision), device
+    )
+    image = torch.randn(3, config.height, config.width, device=device)
+    mask = torch.zeros(config.height, config.width, dtype=torch.int64)
+    for i in range(objects):
+        left = i * config.width // objects
+        mask[config.height // 4 : config.height // 2, left : left + config.width // (2 * objects)] = i + 1
+    segmenter.step(image, mask)
+    return segmenter, image
+
+
+def seconds(device: torch.device, block: object) -> float:
+    """Time one call, synchronised."""
+    assert callable(block)
+    synchronize(device)
+    began = time.perf_counter()
+    block()
+    synchronize(device)
+    return time.perf_counter() - began
+
+
+def ordinary_frame(config: Config, name: str, objects: int) -> dict[str, float]:
+    """Measure a frame that does not enter the memory, with one frame in memory."""
+    segmenter, image = start(config, name, objects, mem_every=1_000_000)
+    device = segmenter.device
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        segmenter.step(image)
+    weight, x = torch.randn(256, 256, 3, 3, device=device), torch.randn(1, 256, 120, 216, device=device)
+    frame_times, calibration_times = [], []
+    for _ in range(config.repeats):
+        calibration_times.append(seconds(device, lambda: F.conv2d(x, weight, padding=1)))
+        frame_times.append(seconds(device, lambda: segmenter.step(image)))
+    frame, rate = statistics.median(frame_times), CALIBRATION_GFLOP / statistics.median(calibration_times)
+    out = {"seconds": frame, "gflop": counter.get_total_flops() / 1e9, "rate": rate}
+    released = RELEASED_GFLOP.get((name, objects))
+    if released is not None:
+        out["r"] = frame / (released / rate)
+    return out
+
+
+def peak_after_12_frames(config: Config, name: str, objects: int) -> dict[str, float]:
+    """Measure the peak memory of twelve frames with a memory frame every five."""
+    segmenter, image = start(config, name, objects, mem_every=5)
+    for _ in range(11):
+        segmenter.step(image)
+    return {"peak_mb": peak_memory_bytes(segmenter.device) / 2**20}
+
+
+def main(config: Config) -> None:
+    """Print one line per row."""
+    spawn = multiprocessing.get_context("spawn")
+    print(f"{config.width}x{config.height}, {config.device} {config.precision}, {torch.get_num_threads()} threads")
+    print("network objects  s/frame      r   GFLOP  calibration GFLOP/s  peak MB after 12 frames")
+    for row in config.only:
+        name, _, objects = row.partition(":")
+        measured: dict[str, float] = {}
+        for measure in (ordinary_frame, peak_after_12_frames):
+            # maxtasksperchild: the peak of a process never falls, so no two measurements share one.
+            with spawn.Pool(1, maxtasksperchild=1) as pool:
+                measured |= pool.apply(measure, (config, name, int(objects)))
+        r = f"{measured['r']:6.3f}" if "r" in measured else "     -"
+        print(
+            f"{name:8}{objects:>7}{measured['seconds']:9.3f} {r}{measured['gflop']:8.1f}"
+            f"{measured['rate']:21.0f}{measured['peak_mb']:25.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

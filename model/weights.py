@@ -1,0 +1,214 @@
+"""Weights into networks: which network a checkpoint is for, and loading it strictly."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.build import build_model
+from model.network import SIZES, MatchingNetwork, ModelConfig
+from util.checkpoint import read_checkpoint
+
+logger = logging.getLogger(__name__)
+
+# What our own checkpoints say in their entries `format` and `version`.
+FORMAT, VERSION = "corrvos", 1
+_NESTED_UNDER = ("network", "model", "state_dict", "model_state_dict")
+# Left behind by DistributedDataParallel and torch.compile.
+_PREFIXES = ("module.", "_orig_mod.")
+_MASK_CONV = "value_encoder.conv1.weight"
+# Heads that released training files hold and inference has no use for.
+_TRAINING_ONLY = ("key_proj2.",)
+_LISTED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """How the weights of a network are told from those of the others."""
+
+    name: str
+    has: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
+
+
+_SIGNATURES = (
+    Signature(name="xmem", has=("key_proj.d_proj.weight", "key_proj.e_proj.weight")),
+    Signature(name="stcn", has=("key_comp.weight", "decoder.compress.conv1.weight")),
+    Signature(name="stcn-corr", has=("decoder.fuser.block1.conv1.weight",), lacks=("key_proj.d_proj.weight",)),
+)
+
+
+def load_checkpoint(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> MatchingNetwork:
+    """Build the network that a checkpoint is for, from its keys and shapes, with its weights.
+
+    Reads released files of STCN, stcn-corr and XMem (bare, with a `module.` prefix, nested) and our own, of which the
+    averaged weights (`ema`) are preferred.
+
+    Returns:
+        The network in eval mode on `device`. `config` holds what was found; a stage-0 file gives `mask_channels=1`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: in one line, why the file cannot be used.
+    """
+    source = f"checkpoint {os.fspath(path)}"
+    weights = extract_weights(read_checkpoint(path), source)
+    config = identify(weights, source)
+    model = build_model(
+        config.name,
+        config.size,
+        key_dim=config.key_dim,
+        value_dim=config.value_dim,
+        hidden_dim=config.hidden_dim,
+        mask_channels=config.mask_channels,
+    )
+    load_weights(model, weights, source)
+    return model.eval().to(device)
+
+
+def load_weights(model: MatchingNetwork, state_dict: Mapping[str, Any], source: str) -> None:
+    """Load weights into a network, all of them and nothing else, and log every conversion.
+
+    A value encoder of 4 input channels (stage 0) becomes one of 5 with zeros for the new channel (the other objects'
+    masks), so that the network does at first what it did before; one of 5 becomes one of 4 by leaving that channel out.
+
+    Args:
+        model: the network.
+        state_dict: its weights in any form that `extract_weights` takes.
+        source: what to call them in messages, such as `checkpoint runs/a.pth`.
+
+    Raises:
+        ValueError: the weights are another network's, or incomplete; `model` is then unchanged.
+    """
+    weights = extract_weights(state_dict, source)
+    expected = model.state_dict()
+    extra = [key for key in weights if key.startswith(_TRAINING_ONLY) and key not in expected]
+    if extra:
+        logger.info("%s: left out %s, used in training only", source, _some(extra))
+    weights = {key: tensor for key, tensor in weights.items() if key not in extra}
+    weights = _fit_mask_channels(weights, expected[_MASK_CONV].shape[1], source)
+    _check(model, weights, source)
+    model.load_state_dict(weights, strict=True)
+
+
+def extract_weights(payload: Mapping[str, Any], source: str) -> dict[str, Tensor]:
+    """Return the bare state dict in a checkpoint's content.
+
+    Takes a state dict itself, one nested under `network`, `model`, `state_dict` or `model_state_dict`, and our own
+    format; prefixes of DistributedDataParallel and torch.compile are removed.
+
+    Raises:
+        ValueError: there are no weights in it, or a newer program wrote it.
+    """
+    if payload.get("format") == FORMAT:
+        if payload.get("version", VERSION) > VERSION:
+            raise ValueError(
+                f"{source} has format version {payload['version']}, this program reads up to {VERSION}: update CorrVOS"
+            )
+        if payload.get("ema"):
+            logger.info("%s: taking the averaged weights (ema)", source)
+            payload = payload["ema"]
+    for name in _NESTED_UNDER:
+        inner = payload.get(name)
+        if isinstance(inner, Mapping):
+            return extract_weights(inner, source)
+    if not payload or not all(isinstance(value, Tensor) for value in payload.values()):
+        found = _some(list(map(str, payload))) if payload else "nothing"
+        raise ValueError(
+            f"{source} holds no weights where they are expected: a state dict, alone or under "
+            f"{', '.join(_NESTED_UNDER)}. It holds {found}"
+        )
+    for prefix in _PREFIXES:
+        if all(key.startswith(prefix) for key in payload):
+            return extract_weights({key[len(prefix) :]: tensor for key, tensor in payload.items()}, source)
+    return dict(payload)
+
+
+def identify(weights: Mapping[str, Tensor], source: str) -> ModelConfig:
+    """Tell from names and shapes which network weights are for.
+
+    Raises:
+        ValueError: no network of ours has such weights.
+    """
+    name = _guess_name(weights)
+    if name is None:
+        known = ", ".join(signature.name for signature in _SIGNATURES)
+        raise ValueError(
+            f"{source} is of an unknown architecture: it starts with {_some(list(weights))}. Expected one of {known}"
+        )
+    try:
+        stride_16_channels = weights["key_proj.key_proj.weight"].shape[1]
+        update = weights.get("decoder.hidden_update.transform.weight")
+        return ModelConfig(
+            name=name,
+            size=_guess_size(stride_16_channels, source),
+            key_dim=weights["key_proj.key_proj.weight"].shape[0],
+            value_dim=weights["value_encoder.fuser.block2.conv2.weight"].shape[0],
+            hidden_dim=0 if update is None else update.shape[0] // 3,  # three gates
+            mask_channels=weights[_MASK_CONV].shape[1] - 3,  # on top of the image's three
+        )
+    except KeyError as error:
+        raise ValueError(f"{source} looks like {name} but lacks {error.args[0]}: it is incomplete") from None
+
+
+def _guess_name(weights: Mapping[str, Tensor]) -> str | None:
+    for signature in _SIGNATURES:
+        if all(key in weights for key in signature.has) and not any(key in weights for key in signature.lacks):
+            return signature.name
+    return None
+
+
+def _guess_size(stride_16_channels: int, source: str) -> str:
+    known = {preset.key_trunk.channels[2]: size for size, preset in SIZES.items()}
+    if stride_16_channels not in known:
+        sizes = ", ".join(f"{channels} ({size})" for channels, size in known.items())
+        raise ValueError(f"{source} has {stride_16_channels} channels in its key encoder's last stage, known: {sizes}")
+    return known[stride_16_channels]
+
+
+def _fit_mask_channels(weights: dict[str, Tensor], wanted: int, source: str) -> dict[str, Tensor]:
+    """Convert the value encoder's first convolution between 4 (image, mask) and 5 input channels (and others)."""
+    conv = weights.get(_MASK_CONV)
+    if conv is None or conv.ndim != 4 or (conv.shape[1], wanted) not in ((4, 5), (5, 4)):
+        return weights
+    if wanted == 5:
+        logger.info("%s: the value encoder grows from 4 to 5 input channels, zeros for the others' masks", source)
+        conv = torch.cat([conv, torch.zeros_like(conv[:, :1])], dim=1)
+    else:
+        logger.info("%s: the value encoder shrinks from 5 to 4 input channels, without the others' masks", source)
+        conv = conv[:, :4].clone()
+    return {**weights, _MASK_CONV: conv}
+
+
+def _check(model: MatchingNetwork, weights: Mapping[str, Tensor], source: str) -> None:
+    """Raise, in one line, for every difference between the weights and the network."""
+    expected = model.state_dict()
+    missing = [key for key in expected if key not in weights]
+    unexpected = [key for key in weights if key not in expected]
+    other_shape = [
+        f"{key} {list(weights[key].shape)} instead of {list(tensor.shape)}"
+        for key, tensor in expected.items()
+        if key in weights and weights[key].shape != tensor.shape
+    ]
+    faults = {"missing": missing, "unexpected": unexpected, "of another shape": other_shape}
+    listed = [f"{len(keys)} {what} ({_some(keys)})" for what, keys in faults.items() if keys]
+    if not listed:
+        return
+    looks_like = _guess_name(weights)
+    kind = f"{model.config.name} ({model.config.size})"
+    if looks_like is None:
+        hint = "they are of no network known here"
+    elif looks_like == model.config.name:
+        hint = f"they are of {looks_like} in other sizes, or incomplete"
+    else:
+        hint = f"they look like {looks_like}: build that network, or choose another checkpoint"
+    raise ValueError(f"{source} does not fit {kind}; {hint}. Weights: {', '.join(listed)}")
+
+
+def _some(names: list[str]) -> str:
+    more = f", ... {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more

@@ -70,6 +70,23 @@ def write_result(output: Path, result: VideoResult) -> None:
         temporary.write_text(json.dumps(asdict(result)))
 
 
+def results_table(results: list[VideoResult]) -> str:
+    """Return a table of the videos: objects, frames, and frames per second of segmenting."""
+    total = VideoResult(
+        name=f"all {len(results)} videos",
+        objects=sum(result.objects for result in results),
+        frames=sum(result.frames for result in results),
+        seconds=sum(result.seconds for result in results),
+    )
+    width = max(len(result.name) for result in [total, *results])
+    rows = [f"{'video':<{width}}  objects  frames     FPS"]
+    for result in [*results, total]:
+        speed = f"{result.frames / result.seconds:.1f}" if result.seconds else "-"
+        rows.append(f"{result.name:<{width}}  {result.objects:>7}  {result.frames:>6}  {speed:>6}")
+    rule = "-" * len(rows[0])
+    return "\n".join([rows[0], rule, *rows[1:-1], rule, rows[-1]])
+
+
 def _result_path(output: Path, video: str) -> Path:
     return output / FOLDER / "videos" / f"{video}.json"
 

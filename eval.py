@@ -1,0 +1,181 @@
+"""Segment a benchmark or a video of one's own, score the masks, pack them for a server: or any of these alone.
+
+python eval.py --dataset d17 --checkpoint XMem.pth --score
+python eval.py --dataset d17 --split test-dev --checkpoint XMem.pth --zip
+python eval.py --video clip.mp4 --mask first.png --checkpoint XMem.pth --overlay
+torchrun --nproc_per_node=4 eval.py --dataset y19 --checkpoint XMem.pth --zip
+"""
+
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import progressbar
+
+from dataset.protocols import EvaluationSet, find_evaluation_set
+from dataset.video import Video, open_video, open_videos
+from inference.eval_config import EvalConfig, check_abilities, check_flags, output_folder
+from inference.official import score_officially
+from inference.propagate import Stopwatch, View, build_views, propagate
+from inference.report import format_table, score_folders, write_csv, write_json
+from inference.run_record import VideoResult, file_digest, open_output, read_result, results_table, write_result
+from inference.submission import write_submission
+from inference.writer import ResultWriter, is_finished
+from model.build import build_model
+from model.network import MatchingNetwork
+from model.weights import load_checkpoint
+from util import distributed
+from util.cli import run
+from util.device import peak_memory_bytes, resolve_precision, select_device
+
+logger = logging.getLogger(__name__)
+
+
+def main(config: EvalConfig) -> None:
+    """Do what the command line says."""
+    check_flags(config)
+    evaluation = find_evaluation_set(config.dataset, split=config.split, root=config.root) if config.dataset else None
+    if evaluation is not None:
+        check_abilities(config, evaluation)
+        videos = open_videos(evaluation)
+    else:
+        assert config.video is not None
+        videos = [open_video(config.video, config.mask or config.masks or "")]
+    output = output_folder(config, evaluation, videos)
+    device = select_device(config.device)
+
+    with distributed.process_group(device):
+        if config.segments:
+            results = segment(config, evaluation, videos, output)
+            if distributed.is_main():
+                print(results_table(results))  # noqa: T201
+                if config.writes:
+                    print(f"masks: {output}")  # noqa: T201
+            if config.benchmark:
+                peak = max(distributed.gather_objects(peak_memory_bytes(device)))
+                if distributed.is_main():
+                    what = "GPU memory" if device.type == "cuda" else "resident memory of the process"
+                    print(f"peak {what}: {peak / 2**20:.0f} MiB on {device}")  # noqa: T201
+        if evaluation is not None and distributed.is_main():
+            if config.scores:
+                score(config, evaluation, output)
+            if config.packs:
+                assert evaluation.archive is not None
+                archive = output.with_name(f"{output.name}.zip")
+                print(f"archive: {write_submission(output, archive, videos, evaluation.archive)}")  # noqa: T201
+
+
+def segment(
+    config: EvalConfig, evaluation: EvaluationSet | None, videos: list[Video], output: Path
+) -> list[VideoResult]:
+    """Segment all videos that are not finished, shared over the ranks; returns every video's result, in order."""
+    device = select_device(config.device)
+    inference = config.inference.resolve(5 if evaluation is None else evaluation.mem_every)
+    inference = replace(inference, precision=resolve_precision(device, inference.precision))
+    model, origin = load_model(config)
+    sizes = config.scales or (config.size,)
+    views = build_views(model, sizes, flip=config.flip, config=inference, device=device)
+    settings: dict[str, Any] = {
+        "network": origin,
+        "videos": str(config.video) if evaluation is None else evaluation.name,
+        "sizes": sizes,
+        "flip": config.flip,
+        "save_all": config.save_all,
+        "save_probs": config.save_probs,
+        "overlay": config.overlay,
+        **asdict(inference),
+    }
+    results: dict[str, VideoResult] = {}
+    if distributed.is_main() and config.writes:
+        open_output(output, settings, [video.name for video in videos], config.overwrite)
+        if not config.benchmark:
+            results = finished_results(config, videos, output)
+    results = distributed.broadcast_object(results)
+    if results:
+        logger.info("%d of %d videos are finished; --overwrite segments them again", len(results), len(videos))
+
+    todo = [video for video in videos if video.name not in results]
+    mine = [todo[job] for job in distributed.share([len(video) for video in todo])[distributed.rank()]]
+    kind = progressbar.ProgressBar if distributed.is_main() and mine else progressbar.NullBar
+    with kind(max_value=sum(len(video) for video in mine)) as bar:
+        done = 0
+        for video in mine:
+            results[video.name] = segment_one(config, views, video, output, bar, done)
+            done += len(video)
+    for others in distributed.gather_objects(results):
+        results |= others
+    return [results[video.name] for video in videos]
+
+
+def segment_one(
+    config: EvalConfig, views: list[View], video: Video, output: Path, bar: progressbar.ProgressBar, done: int
+) -> VideoResult:
+    """Segment one video and write its results; `bar` stands at `done` frames before."""
+    watch = Stopwatch(synchronise=config.benchmark)
+    numbers = {name: number for number, name in enumerate(video.frame_names, start=1)}
+    with open_writer(config, video, output) as writer:
+        for frame in propagate(views, video, stopwatch=watch, wanted_only=not (config.save_all or config.overlay)):
+            if writer is not None:
+                writer.write(
+                    frame.name,
+                    frame.id_mask,
+                    rgb=frame.rgb,
+                    prob=frame.prob if config.save_probs else None,
+                    object_ids=frame.object_ids,
+                    wanted=frame.wanted or config.save_all,
+                )
+            bar.update(done + numbers[frame.name])
+    objects = len(views[0].segmenter.object_ids)
+    result = VideoResult(name=video.name, objects=objects, frames=watch.frames, seconds=watch.seconds)
+    if config.writes:
+        write_result(output, result)
+    return result
+
+
+def score(config: EvalConfig, evaluation: EvaluationSet, output: Path) -> None:
+    """Score the masks and print the table."""
+    if config.official:
+        figures = score_officially(evaluation.annotations.parents[1], evaluation.split, output)
+        print("davis2017-evaluation: " + "  ".join(f"{k} {100 * v:.1f}" for k, v in figures.items()))  # noqa: T201
+        return
+    report = score_folders(
+        evaluation.annotations, output, sequences=evaluation.videos, single_object=evaluation.binary, show_progress=True
+    )
+    write_json(report, output / "scores.json")
+    write_csv(report, output / "scores.csv")
+    print(format_table(report))  # noqa: T201
+
+
+def open_writer(config: EvalConfig, video: Video, output: Path) -> AbstractContextManager[ResultWriter | None]:
+    """Return what writes a video's results, or a context without a writer for a mere benchmark."""
+    if not config.writes:
+        return nullcontext()
+    probs, overlay = config.probs_folder(output, video.name), config.overlay_file(output, video.name)
+    return ResultWriter(output / video.name, probs=probs, overlay=overlay)
+
+
+def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> dict[str, VideoResult]:
+    """Return the results of the videos whose files are all there, by name."""
+    finished = {}
+    for video in videos:
+        result = read_result(output, video.name)
+        names = video.frame_names if config.save_all else video.wanted_names
+        probs, overlay = config.probs_folder(output, video.name), config.overlay_file(output, video.name)
+        if result is not None and is_finished(names, output / video.name, probs=probs, overlay=overlay):
+            finished[video.name] = result
+    return finished
+
+
+def load_model(config: EvalConfig) -> tuple[MatchingNetwork, str]:
+    """Return the network and, for the run's record, where its weights come from."""
+    if config.checkpoint is None:
+        assert config.model is not None
+        return build_model(config.model, size=config.model_size), f"random {config.model} {config.model_size}"
+    digest = file_digest(config.checkpoint)
+    return load_checkpoint(config.checkpoint), f"{config.checkpoint.name} ({digest[:16]})"
+
+
+if __name__ == "__main__":
+    run(main, EvalConfig, "eval.py", __doc__ or "")

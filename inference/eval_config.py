@@ -1,0 +1,169 @@
+"""What eval.py can be asked to do, and which wishes contradict each other."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset.protocols import DATASETS, EvaluationSet
+from dataset.video import Video
+from inference.official import require_official
+from inference.options import InferenceFlags
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """What to segment, with what, and what to make of it."""
+
+    dataset: str | None = None
+    """The benchmark: d16, d17, y18, y19, lv1, lv3, g (folders of one's own) or sample (generated)."""
+    split: str = "val"
+    """val; test-dev (d17), test (y18, y19), train (d16, d17, sample)."""
+    root: Path | None = None
+    """The data set's folder (default: its place under data/)."""
+    video: Path | None = None
+    """A video of one's own instead of a benchmark: a video file or a folder of frames."""
+    mask: Path | None = None
+    """The mask PNG of that video's first frame."""
+    masks: Path | None = None
+    """Or a folder of mask PNGs named like their frames."""
+    checkpoint: Path | None = None
+    """The trained network: a released file or one of train.py's."""
+    model: str | None = None
+    """Instead of a checkpoint: a network with random weights, for --benchmark."""
+    model_size: str = "base"
+    """The size of --model: base or tiny."""
+    output: Path | None = None
+    """Folder for the masks (default: results/CHECKPOINT/DATASET-SPLIT; --benchmark writes nothing by default)."""
+    overwrite: bool = False
+    """Segment videos again that are finished."""
+    size: int = 480
+    """Pixels of the shorter side at which the network works; -1 is native."""
+    scales: tuple[int, ...] = ()
+    """Average over these sizes, instead of --size."""
+    flip: bool = False
+    """Average with the mirrored video."""
+    inference: InferenceFlags
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:INDEX or mps."""
+    save_all: bool = False
+    """Write the masks of all frames, also those that the benchmark does not ask for."""
+    save_probs: bool = False
+    """Write probabilities, too (OUTPUT_probs/VIDEO/FRAME.npz)."""
+    overlay: bool = False
+    """Write a film with coloured objects, too (OUTPUT/VIDEO.mp4)."""
+    benchmark: bool = False
+    """Measure frames per second (segmenting only, start-up included) and peak memory."""
+    score: bool = False
+    """Score the masks afterwards (OUTPUT/scores.json and scores.csv)."""
+    score_only: bool = False
+    """Score masks that are there; segment nothing."""
+    official: bool = False
+    """Score with davis2017-evaluation instead (d17)."""
+    zip: bool = False
+    """Pack the masks afterwards as the benchmark's server wants them (OUTPUT.zip)."""
+    zip_only: bool = False
+    """Pack masks that are there; segment nothing."""
+
+    @property
+    def segments(self) -> bool:
+        """Whether anything is segmented."""
+        return not (self.score_only or self.zip_only)
+
+    @property
+    def scores(self) -> bool:
+        """Whether masks are scored."""
+        return self.score or self.score_only or self.official
+
+    @property
+    def packs(self) -> bool:
+        """Whether masks are packed."""
+        return self.zip or self.zip_only
+
+    @property
+    def writes(self) -> bool:
+        """Whether results are written: a benchmark is not disturbed by writing unless asked to."""
+        return self.output is not None or not self.benchmark
+
+    def probs_folder(self, output: Path, video: str) -> Path | None:
+        """Return where a video's probabilities go, if anywhere: beside the masks, which scorers want alone."""
+        return output.with_name(f"{output.name}_probs") / video if self.save_probs else None
+
+    def overlay_file(self, output: Path, video: str) -> Path | None:
+        """Return where a video's film goes, if anywhere."""
+        return output / f"{video}.mp4" if self.overlay else None
+
+
+def check_flags(config: EvalConfig) -> None:
+    """Raise ValueError for flags that contradict each other or lack one another; nothing is read."""
+    for wrong, message in _source_faults(config) + _task_faults(config):
+        if wrong:
+            raise ValueError(message)
+
+
+def _source_faults(config: EvalConfig) -> list[tuple[bool, str]]:
+    video, dataset = config.video is not None, config.dataset is not None
+    mask, masks = config.mask is not None, config.masks is not None
+    return [
+        (not dataset and not video, f"give --dataset ({', '.join(DATASETS)}) or --video with --mask"),
+        (dataset and video, "--video and --dataset contradict each other: give one of them"),
+        (mask and not video, "--mask needs --video, the video that it belongs to"),
+        (masks and not video, "--masks needs --video, the video that they belong to"),
+        (mask and masks, "--mask and --masks contradict each other: give one of them"),
+        (video and not mask and not masks, "--video needs --mask FIRST.png or --masks FOLDER"),
+        (video and config.root is not None, "--root needs --dataset: it is the data set's folder"),
+        (video and config.scores, "--score, --score_only and --official need --dataset: a video has no ground truth"),
+        (video and config.packs, "--zip and --zip_only need --dataset: no server takes a video of one's own"),
+    ]
+
+
+def _task_faults(config: EvalConfig) -> list[tuple[bool, str]]:
+    checkpoint, model, output = config.checkpoint is not None, config.model is not None, config.output is not None
+    alone = "--score_only" if config.score_only else "--zip_only"
+    needs_masks = config.scores or config.packs or config.save_probs or config.overlay
+    return [
+        (
+            checkpoint and model,
+            "--checkpoint and --model contradict each other: --model is a network with random weights",
+        ),
+        (model and not config.benchmark, "--model has random weights: only --benchmark takes it"),
+        (
+            config.segments and not checkpoint and not model,
+            "give --checkpoint FILE, the trained network (scripts/download_checkpoints.py fetches released ones)",
+        ),
+        (
+            not config.segments and (config.benchmark or config.overwrite),
+            f"{alone} segments nothing: leave out --benchmark and --overwrite",
+        ),
+        (
+            not config.segments and not checkpoint and not output,
+            f"{alone} needs --output, the folder of the masks (or the --checkpoint that made them)",
+        ),
+        (
+            config.segments and not config.writes and needs_masks,
+            "--benchmark writes no masks unless --output is given: give it, or leave out what needs the masks",
+        ),
+    ]
+
+
+def check_abilities(config: EvalConfig, evaluation: EvaluationSet) -> None:
+    """Raise ValueError if this benchmark can't be scored or packed as asked, before anything is segmented."""
+    if config.packs and evaluation.archive is None:
+        remedy = "score the masks with --score" if evaluation.scored else "leave --zip out"
+        raise ValueError(f"--zip: no server takes results of {evaluation.name}: {remedy}")
+    if config.scores and not evaluation.scored:
+        remedy = "pack the masks for its server with --zip" if evaluation.archive else "leave --score out"
+        raise ValueError(f"--score: {evaluation.name} has no complete ground truth: {remedy}")
+    if config.official and evaluation.dataset != "d17":
+        raise ValueError(
+            f"--official: davis2017-evaluation scores d17 only, received {evaluation.dataset}: use --score"
+        )
+    if config.official:
+        require_official()
+
+
+def output_folder(config: EvalConfig, evaluation: EvaluationSet | None, videos: list[Video]) -> Path:
+    """Return where the masks go: --output, or a folder named after the network and what it segments."""
+    if config.output is not None:
+        return config.output
+    network = config.model if config.checkpoint is None else config.checkpoint.stem
+    what = videos[0].name if evaluation is None else f"{evaluation.dataset}-{evaluation.split}"
+    return Path("results") / (network or "network") / what

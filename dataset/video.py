@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from dataset.frames import FolderFrames, FrameSource, VideoFileFrames, list_images, open_frames
+from dataset.frames import FIRST_OF_FILE, FolderFrames, FrameSource, VideoFileFrames, list_images, open_frames
 from dataset.prefetch import prefetch
 from dataset.prepare import ids_of, prepare_image, prepare_mask
 from dataset.protocols import EvaluationSet, MaskRule, find_evaluation_set, required_frames
@@ -187,7 +187,8 @@ def open_video(frames: str | os.PathLike[str], masks: str | os.PathLike[str]) ->
     source = open_frames(path)
     name = path.stem if path.is_file() else path.resolve().name
     if masks.is_file():
-        return Video(name, source, {source.names[0] if source.names else "00000": masks})
+        first = FIRST_OF_FILE if isinstance(source, VideoFileFrames) else source.names[0]
+        return Video(name, source, {first: masks})
     if not masks.is_dir():
         raise FileNotFoundError(f"mask {masks} does not exist: expected a mask PNG or a folder of them.")
     return Video(name, source, match_masks(source, masks))

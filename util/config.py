@@ -4,9 +4,12 @@ They lie together, because presets fill all of them at once, and below everythin
 on the code that they configure.
 """
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +168,8 @@ class TrainConfig:
     """Steps between checkpoints; there is always one at the end."""
     log_every: int = 50
     """Steps between lines of the log."""
+    overwrite: bool = False
+    """Replace the run that --output holds."""
     print_config: bool = False
     """Print the resolved run and stop."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -176,3 +181,29 @@ class TrainConfig:
     def folder(self) -> Path:
         """Return the folder of the run."""
         return self.output or Path("runs") / f"{self.model}-{self.size}-s{self.stage}"
+
+
+def plain(config: Any) -> Any:
+    """Return a configuration as dictionaries, lists, numbers and strings, for JSON and checkpoints."""
+    if dataclasses.is_dataclass(config):
+        return {item.name: plain(getattr(config, item.name)) for item in dataclasses.fields(config)}
+    if isinstance(config, (tuple, list)):
+        return [plain(item) for item in config]
+    return str(config) if isinstance(config, Path) else config
+
+
+def with_defaults(config: T) -> type[T]:
+    """Return a subclass of a configuration's class whose defaults are its values, in nested groups too.
+
+    Command lines are generated from classes; so the help shows the values of the preset that was chosen.
+    """
+    members: list[tuple[str, Any, Any]] = []
+    for item in dataclasses.fields(config):  # type: ignore[arg-type]
+        value = getattr(config, item.name)
+        if dataclasses.is_dataclass(value):
+            group = with_defaults(value)
+            members.append((item.name, group, field(default_factory=group)))
+        else:
+            members.append((item.name, item.type, field(default=value)))
+    kind = type(config)
+    return dataclasses.make_dataclass(kind.__name__, members, bases=(kind,), frozen=True, kw_only=True)

@@ -1,0 +1,69 @@
+"""Optimiser, learning-rate schedule, running mean of weights, frozen BatchNorm."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from util.config import OptimConfig
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
+    """Build the optimiser over all parameters as one group."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+    return kind(parameters, lr=config.lr, weight_decay=config.weight_decay)
+
+
+def learning_rate(config: OptimConfig, step: int, progress: float) -> float:
+    """Return the learning rate of a step (from 0) when the share `progress`, in [0, 1], of the run is over."""
+    warmup = min((step + 1) / config.warmup_steps, 1.0) if config.warmup_steps else 1.0
+    if config.lr_schedule == "cosine":
+        factor = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    elif config.lr_schedule == "linear":
+        factor = max(1 - progress, 0.0)
+    else:
+        factor = 0.1 ** sum(progress >= drop for drop in config.lr_drops)
+    return config.lr * warmup * factor
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of every group."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def clip_gradient(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
+    """Scale gradients down to a joint norm of `largest` (0: leave them), and return the norm before, without a sync."""
+    return nn.utils.clip_grad_norm_(parameters, largest or math.inf)
+
+
+def freeze_batch_norm(module: nn.Module) -> None:
+    """Put every BatchNorm in eval mode: it uses and keeps its statistics; its affine parameters still train."""
+    for layer in module.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.eval()
+
+
+class RunningMean:
+    """Exponential running mean of a module's weights and buffers, for evaluation.
+
+    Early on the decay is smaller, `(1 + n) / (10 + n)` after n updates, so that the first weights are soon forgotten.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        """Start from the module's present weights; `decay` is in (0, 1)."""
+        self.decay = decay
+        self.updates = 0
+        self.weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Move the mean towards the module's weights."""
+        self.updates += 1
+        keep = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        now = module.state_dict()
+        floating = [name for name, value in now.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.weights[name] for name in floating], [now[name] for name in floating], 1 - keep)
+        for name in now.keys() - set(floating):
+            self.weights[name].copy_(now[name])

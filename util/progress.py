@@ -1,0 +1,41 @@
+"""The progress bar of a training run."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import progressbar
+
+_SHOWN = "step %(step)d  loss %(loss).3f  IoU %(iou).3f  data wait %(wait)3.0f%%  "
+_UNITS = 10_000  # the bar counts the share of the run, so that its end fits runs limited by time, too
+
+
+class TrainingBar:
+    """Shows the share done, step, loss, IoU, share of time spent waiting for data, and the time left."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self._text = progressbar.FormatCustomText(_SHOWN, {"step": 0, "loss": 0.0, "iou": 0.0, "wait": 0.0})
+        widgets = [progressbar.Percentage(), " ", self._text, progressbar.Bar(), " ", progressbar.ETA()]
+        self._bar = progressbar.ProgressBar(max_value=_UNITS, widgets=widgets)
+
+    def show(self, progress: float, step: int, scalars: Mapping[str, float]) -> None:
+        """Show the state after a step: `progress` in [0, 1], and the scalars loss, iou and data_wait."""
+        wait = 100 * scalars["data_wait"]
+        self._text.update_mapping(step=step, loss=scalars["loss"], iou=scalars["iou"], wait=wait)
+        self._bar.update(min(int(progress * _UNITS), _UNITS))
+
+    def close(self, finished: bool) -> None:
+        """Leave the bar as it is; a run that stopped early does not show 100 %."""
+        self._bar.finish(dirty=not finished)
+
+
+@contextmanager
+def training_bar() -> Iterator[TrainingBar]:
+    """Show a bar on stderr for the length of a `with` block."""
+    bar = TrainingBar()
+    try:
+        yield bar
+    except BaseException:
+        bar.close(finished=False)
+        raise
+    bar.close(finished=True)

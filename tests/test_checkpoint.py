@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from util.checkpoint import looks_like_html, read_checkpoint, save_checkpoint
+from util.checkpoint import read_checkpoint, save_checkpoint
+from util.web_page import looks_like_html
 
 
 def saved(path: Path, content: object, **options: bool) -> Path:

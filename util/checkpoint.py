@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from util.atomic import atomic_write
+from util.web_page import looks_like_html
 
 AnyPath = str | os.PathLike[str]
 
@@ -74,12 +75,6 @@ def save_checkpoint(path: AnyPath, payload: Mapping[str, Any]) -> None:
             torch.save(plain, file)
         except RuntimeError as error:
             raise _disk_error(error) or error from error
-
-
-def looks_like_html(head: bytes) -> bool:
-    """Return whether the first bytes of a file are those of a web page."""
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return start.startswith((b"<!doctype html", b"<html")) or (start.startswith(b"<") and b"<html" in start)
 
 
 def _read_head(path: Path) -> bytes:

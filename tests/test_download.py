@@ -1,11 +1,13 @@
 """Downloads from a loopback server that breaks, ignores, lies and refuses."""
 
 import hashlib
+import io
 import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import progressbar
 import pytest
 
 from tests.loopback import Server, serving
@@ -178,6 +180,8 @@ def test_no_room(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
 
 
-def test_the_bar_shows_what_has_come(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_bar_shows_what_has_come(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(progressbar.streams, "original_stderr", shown)
     download(server.url, tmp_path / "net.pth", options=Options())
-    assert "100%" in capsys.readouterr().err
+    assert "100% of 1000.0 KiB" in shown.getvalue()

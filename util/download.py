@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import ssl
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -262,7 +261,7 @@ def _progress_bar(state: _Partial, options: Options) -> progressbar.ProgressBar:
     if not options.progress:
         return progressbar.NullBar()
     total = progressbar.UnknownLength if state.total is None else state.total
-    return progressbar.DataTransferBar(max_value=total, fd=sys.stderr)
+    return progressbar.DataTransferBar(max_value=total)
 
 
 def _length(part: Path) -> int:

@@ -153,9 +153,7 @@ def check_abilities(config: EvalConfig, evaluation: EvaluationSet) -> None:
         remedy = "pack the masks for its server with --zip" if evaluation.archive else "leave --score out"
         raise ValueError(f"--score: {evaluation.name} has no complete ground truth: {remedy}")
     if config.official and evaluation.dataset != "d17":
-        raise ValueError(
-            f"--official: davis2017-evaluation scores d17 only, received {evaluation.dataset}: use --score"
-        )
+        raise ValueError(f"--official: davis2017-evaluation scores d17 only: use --score for {evaluation.dataset}")
     if config.official:
         require_official()
 

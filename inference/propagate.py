@@ -123,9 +123,7 @@ def build_views(
     """
     for size in sizes:
         if size != -1 and size < 16:
-            raise ValueError(
-                f"size {size}: expected the shorter side in pixels, at least 16, or -1 for the video's own"
-            )
+            raise ValueError(f"size {size}: expected the shorter side in pixels, at least 16, or -1 for native")
     if not sizes or len(set(sizes)) < len(sizes):
         raise ValueError(f"sizes {list(sizes)}: expected one or several different ones")
     first = build_segmenter(model, config, device)

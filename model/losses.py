@@ -103,9 +103,11 @@ def mean_iou(logits_BTLHW: Tensor, labels_BTHW: Tensor, valid_BO: Tensor) -> Ten
 
     An object with neither prediction nor truth counts as 1. Scalar in fp32.
     """
-    prediction = logits_BTLHW.argmax(dim=2)
     ids = torch.arange(1, valid_BO.shape[1] + 1, device=labels_BTHW.device)[:, None, None]
-    predicted, true = prediction.unsqueeze(2) == ids, labels_BTHW.unsqueeze(2) == ids
+    # Equals a comparison with argmax, which is many times slower over a dimension that is not the last.
+    background, objects = logits_BTLHW[:, :, :1], logits_BTLHW[:, :, 1:]
+    predicted = (objects == objects.amax(dim=2, keepdim=True)) & (objects > background)
+    true = labels_BTHW.unsqueeze(2) == ids
     intersection = (predicted & true).sum(dim=(1, 3, 4)).float()
     union = (predicted | true).sum(dim=(1, 3, 4)).float()
     iou_BO = torch.where(union > 0, intersection / union.clamp(min=1), 1.0)

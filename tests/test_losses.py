@@ -39,16 +39,12 @@ def test_losses_equal_the_published_code(name: str, step: int) -> None:
     frames = range(1, logits.shape[1])
     for t in frames:
         one = slice(t, t + 1)
-        losses = segmentation_losses(
-            logits[:, one], labels[:, one], valid, share=share, slots=2, dice=name == "xmem"
-        )
+        losses = segmentation_losses(logits[:, one], labels[:, one], valid, share=share, slots=2, dice=name == "xmem")
         term = f"ce_loss_{t}" if name == "xmem" else f"loss_{t}"
         assert losses["cross_entropy"].item() == pytest.approx(expected[term], abs=1e-5)
         if name == "xmem":
             assert losses["dice"].item() == pytest.approx(expected[f"dice_loss_{t}"], abs=1e-5)
-    losses = segmentation_losses(
-        logits[:, 1:], labels[:, 1:], valid, share=share, slots=2, dice=name == "xmem"
-    )
+    losses = segmentation_losses(logits[:, 1:], labels[:, 1:], valid, share=share, slots=2, dice=name == "xmem")
     assert total_loss(losses, {}).item() == pytest.approx(expected["total_loss"], rel=1e-6, abs=1e-5)
 
 

@@ -1,0 +1,81 @@
+"""The stream of clip requests."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from dataset.sampling import ClipStream, GapSchedule, StepSampler, draw_frames, draw_objects
+
+GAPS = GapSchedule(gaps=(5, 10, 15, 5), starts=(0.0, 0.1, 0.3, 0.9))
+
+
+def stream(**changes: object) -> ClipStream:
+    values = {"videos": (3, 2), "weights": (2, 1), "batch_size": 4, "iterations": 100, "gaps": GAPS, "seed": 7}
+    return ClipStream(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_stream_is_a_function_of_seed_and_step() -> None:
+    whole = list(StepSampler(stream()))
+    assert len(whole) == 100 and all(len(step) == 4 for step in whole)
+    resumed = list(StepSampler(stream(), first=60))
+    assert resumed == whole[60:] and len(StepSampler(stream(), first=60)) == 40
+    assert stream(seed=8).requests(0) != whole[0]
+    assert len({request.seed for step in whole for request in step}) == 400
+
+
+def test_batches_of_another_size_cut_the_same_stream() -> None:
+    joined = [request for step in range(6) for request in stream().requests(step)]
+    halves = [request for step in range(12) for request in stream(batch_size=2, iterations=200).requests(step)]
+    assert [(r.source, r.video, r.seed) for r in joined] == [(r.source, r.video, r.seed) for r in halves]
+
+
+def test_a_pass_shows_every_video_as_often_as_its_weight() -> None:
+    plan = stream()
+    assert len(plan) == 8
+    for first_step in (0, 2, 4):  # a pass is two steps long
+        shown = Counter((r.source, r.video) for step in (0, 1) for r in plan.requests(first_step + step))
+        assert shown == {(0, 0): 2, (0, 1): 2, (0, 2): 2, (1, 0): 1, (1, 1): 1}
+    assert [r.video for r in plan.requests(0)] != [r.video for r in plan.requests(2)]
+
+
+def test_gaps_follow_the_steps() -> None:
+    changes = {step: GAPS.at(step, 100) for step in (0, 9, 10, 29, 30, 89, 90, 99)}
+    assert changes == {0: 5, 9: 5, 10: 10, 29: 10, 30: 15, 89: 15, 90: 5, 99: 5}
+    assert {r.max_gap for r in stream().requests(30)} == {15}
+
+
+@pytest.mark.parametrize(("gaps", "starts"), [((5, 10), (0.0,)), ((5,), (0.1,)), ((5, 10), (0.0, 0.0)), ((0,), (0.0,))])
+def test_bad_gap_schedules_are_refused(gaps: tuple[int, ...], starts: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="gap"):
+        GapSchedule(gaps=gaps, starts=starts)
+
+
+def test_bad_sources_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected at least one video in each"):
+        stream(videos=(3, 0))
+    with pytest.raises(ValueError, match=r"weights \(2, 0\) of 2 sources: expected an integer >= 1 for each"):
+        stream(weights=(2, 0))
+
+
+@pytest.mark.parametrize(("length", "count", "gap"), [(3, 3, 1), (8, 8, 5), (40, 3, 5), (40, 8, 1), (5, 2, 100)])
+def test_frames_keep_the_gap(length: int, count: int, gap: int) -> None:
+    directions = Counter()
+    for seed in range(200):
+        frames = draw_frames(np.random.default_rng(seed), length, count, gap, 0.5)
+        steps = np.diff(frames)
+        assert len(frames) == count and 0 <= min(frames) and max(frames) < length
+        assert (steps > 0).all() or (steps < 0).all()
+        assert np.abs(steps).max() <= gap
+        directions[bool(steps[0] > 0)] += 1
+    assert min(directions.values()) > 60  # 100 expected, standard deviation 7
+    never = {draw_frames(np.random.default_rng(seed), length, count, gap, 0.0) for seed in range(50)}
+    assert all(frames == tuple(sorted(frames)) for frames in never)
+
+
+def test_objects() -> None:
+    rng = np.random.default_rng(0)
+    assert draw_objects(rng, [7, 2], 2) == [2, 7]
+    drawn = [tuple(draw_objects(rng, [2, 5, 9, 200], 3)) for _ in range(50)]
+    assert all(len(set(ids)) == 3 and set(ids) <= {2, 5, 9, 200} for ids in drawn)
+    assert {i for ids in drawn for i in ids} == {2, 5, 9, 200}

@@ -1,0 +1,244 @@
+"""The trainer: schedules, one step, and whole small runs through the command line."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+from dataset.build import build_loader
+from dataset.clip import ClipBatch
+from model.weights import load_checkpoint
+from tests.toy_videos import write_davis
+from util.checkpoint import read_checkpoint
+from util.config import OptimConfig, TrainConfig, plain, with_defaults
+from util.optim import RunningMean, build_optimizer, clip_gradient, freeze_batch_norm, learning_rate
+from util.presets import MODELS, STAGES, preset
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_davis(tmp_path_factory.mktemp("davis"), {"a": 5, "b": 4}) / "trainval"
+
+
+def flags(root: Path, output: Path, *more: str) -> list[str]:
+    words = f"--size tiny --dataset davis --davis_root {root} --output {output} --device cpu --seed 1"
+    return [*words.split(), *"--batch_size 2 --crop_size 32 --crop_scale 0.5 1 --iterations 2".split(), *more]
+
+
+def small_run(root: Path, **changes: object) -> TrainConfig:
+    run = preset("xmem", "tiny")
+    data = replace(run.data, dataset=(), user_roots=(root,), num_workers=0)
+    augment = replace(run.augment, crop_size=32, crop_scale=(0.5, 1.0))
+    return replace(run, data=data, augment=augment, batch_size=2, device="cpu", **changes)  # type: ignore[arg-type]
+
+
+def lines(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def error_of(call: Callable[[], object], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stop:
+        call()
+    assert stop.value.code == 2
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_learning_rates_by_hand() -> None:
+    steps = OptimConfig(lr=1.0, lr_schedule="steps", lr_drops=(0.5, 0.8))
+    rates = [learning_rate(steps, 100, progress) for progress in (0, 0.49, 0.5, 0.79, 0.8, 1)]
+    assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    cosine = OptimConfig(lr=2.0, lr_schedule="cosine", warmup_steps=4)
+    assert [learning_rate(cosine, s, p) for s, p in ((0, 0), (3, 0), (9, 0.5), (9, 1))] == pytest.approx([0.5, 2, 1, 0])
+    linear = OptimConfig(lr=1.0, lr_schedule="linear")
+    assert [learning_rate(linear, 0, p) for p in (0, 0.25, 1, 1.2)] == pytest.approx([1, 0.75, 0, 0])
+
+
+def test_published_drops_are_at_their_iterations() -> None:
+    published = {("xmem", "2"): 120_000, ("xmem", "3"): 80_000, ("stcn", "0"): 150_000, ("stcn", "3"): 125_000}
+    for (model, stage), step in published.items():
+        run = preset(model, "base", stage)
+        before, at = (learning_rate(run.optim, s, s / run.iterations) for s in (step - 1, step))
+        assert before == pytest.approx(1e-5) and at == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize("size", ["base", "tiny"])
+def test_every_preset_is_a_valid_run(size: str) -> None:
+    for model in MODELS:
+        for stage in STAGES:
+            run = preset(model, size, stage)
+            assert (run.model, run.size, run.stage) == (model, size, stage)
+            train.check(run)
+            assert json.loads(json.dumps(plain(run)))["clip"]["frames"] == run.clip.frames
+            assert plain(with_defaults(run)()) == plain(run)
+    with pytest.raises(ValueError, match="no preset for stage '7': expected 0, 2, 3"):
+        preset("xmem", size, "7")
+
+
+def test_running_mean_by_hand() -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(layer.weight, 1.0)
+    mean = RunningMean(layer, 0.15)
+    torch.nn.init.constant_(layer.weight, 3.0)
+    mean.update(layer)  # keeps min(0.15, 2/11) = 0.15
+    assert mean.weights["weight"].item() == pytest.approx(0.15 * 1 + 0.85 * 3)
+    slow = RunningMean(layer, 0.999)
+    torch.nn.init.constant_(layer.weight, 14.0)
+    slow.update(layer)  # keeps 2/11
+    assert slow.weights["weight"].item() == pytest.approx(2 / 11 * 3 + 9 / 11 * 14)
+
+
+def test_gradients_are_clipped_and_batch_norm_frozen() -> None:
+    layer = torch.nn.Linear(2, 1, bias=False)
+    layer.weight.grad = torch.tensor([[3.0, 4.0]])
+    assert clip_gradient(layer.parameters(), 0.0).item() == pytest.approx(5) and layer.weight.grad[0, 1] == 4
+    assert clip_gradient(layer.parameters(), 1.0).item() == pytest.approx(5)
+    torch.testing.assert_close(layer.weight.grad, torch.tensor([[0.6, 0.8]]), atol=1e-5, rtol=0)
+    block = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.BatchNorm2d(1)).train()
+    freeze_batch_norm(block)
+    block(torch.randn(4, 1, 2, 2))
+    assert not block[1].training and block[1].running_mean == 0 and block[1].weight.requires_grad
+    assert isinstance(build_optimizer(layer.parameters(), OptimConfig(optimizer="adam")), torch.optim.Adam)
+
+
+@pytest.mark.parametrize("model", ["xmem", "stcn"])
+def test_a_run_from_the_command_line(model: str, root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train.command_line(flags(root, folder, "--model", model, "--log_every", "1"))
+    written = lines(folder)
+    assert [line["step"] for line in written] == [1, 2]
+    assert {"loss", "cross_entropy", "dice", "iou", "lr", "gradient_norm", "data_wait", "pixel_share"} <= set(written[0])
+    assert list(folder.glob("events.out.tfevents.*"))
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["model"], config["iterations"], config["augment"]["crop_size"]) == (model, 2, 32)
+    saved = read_checkpoint(folder / "last.pth")
+    assert (saved["format"], saved["version"], saved["step"], saved["stage"]) == ("corrvos", 1, 2, "2")
+    assert saved["config"] == config and set(saved["ema"]) == set(saved["network"])
+    assert load_checkpoint(folder / "last.pth").config.name == model
+
+
+def test_a_run_is_the_same_each_time_and_data_workers_do_not_matter(root: Path, tmp_path: Path) -> None:
+    for name, workers in (("a", "0"), ("b", "1")):
+        train.command_line(flags(root, tmp_path / name, "--num_workers", workers))
+    first, second = (read_checkpoint(tmp_path / name / "last.pth")["network"] for name in "ab")
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_stage_0_hands_its_weights_to_stage_2(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pictures = tmp_path / "static"
+    pictures.mkdir()
+    for video in ("a", "b"):
+        for kind, name in (("JPEGImages", f"{video}.jpg"), ("Annotations", f"{video}.png")):
+            source = root / kind / "480p" / video / "00000.png"
+            (pictures / name).write_bytes(source.read_bytes())
+    words = flags(root, tmp_path / "s0", "--stage", "0", "--dataset", "static", "--static_root", str(pictures))
+    train.command_line(words)
+    stage_0 = tmp_path / "s0" / "last.pth"
+    assert load_checkpoint(stage_0).config.mask_channels == 1
+    with caplog.at_level(logging.INFO):
+        train.command_line(flags(root, tmp_path / "s2", "--checkpoint", str(stage_0)))
+    assert "BatchNorm keeps its statistics" in caplog.text
+    before, after = (read_checkpoint(path)["ema"] for path in (stage_0, tmp_path / "s2" / "last.pth"))
+    statistics = [key for key in before if key.endswith("running_mean")]
+    assert statistics and all(torch.equal(before[key], after[key]) for key in statistics)
+
+
+def test_minutes_end_a_run_and_its_schedule(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = flags(root, folder, "--max_minutes", "0.02", "--log_every", "1", "--warmup_steps", "0")
+    train.command_line([*words, "--iterations", "100000"])
+    written = lines(folder)
+    assert 1 <= len(written) < 1000 and written[-1]["minutes"] >= 0.02
+    assert read_checkpoint(folder / "last.pth")["step"] == len(written)
+    rates = [line["lr"] for line in written]
+    assert rates == sorted(rates, reverse=True) and (len(rates) < 4 or rates[-1] < 0.6 * rates[0])
+
+
+def test_the_loss_of_one_batch_falls(root: Path) -> None:
+    config = small_run(root, iterations=1000)
+    batch = next(iter(build_loader(config, CPU)))
+    torch.manual_seed(0)
+    state = train.build_state(replace(config, optim=replace(config.optim, warmup_steps=0)), CPU)
+    losses = [train.train_step(state, batch, config)["loss"].item() for _ in range(40)]
+    assert min(losses[-3:]) < 0.4 * losses[0] and state.step == 40
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    real, seen = train.train_step, []
+
+    def spoilt(state: train.TrainState, batch: ClipBatch, config: TrainConfig) -> dict[str, torch.Tensor]:
+        metrics = real(state, batch, config)
+        seen.append(batch.names)
+        return metrics if state.step < 3 else metrics | {"dice": torch.tensor(float("nan"))}
+
+    monkeypatch.setattr(train, "train_step", spoilt)
+    words = flags(root, folder, "--iterations", "9", "--save_every", "2", "--log_every", "5")
+    message = error_of(lambda: train.command_line(words), capsys)
+    assert message.startswith(f"error: step 3: dice not finite; the run stops. Clips: {'; '.join(seen[2])}. Try")
+    saved = read_checkpoint(folder / "last.pth")
+    assert saved["step"] == 2 and all(value.isfinite().all() for value in saved["network"].values())
+
+
+def test_fp16_overflow_is_said_and_goes_on(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = small_run(root)
+    state = train.build_state(config, CPU)
+    state.scaler = torch.amp.GradScaler("cpu", enabled=True)
+    batch = next(iter(build_loader(config, CPU)))
+    pending = train.Pending()
+    metrics = {"loss": torch.tensor(2.0), "gradient_norm": torch.tensor(float("inf"))}
+    pending.add(1, metrics, batch)
+    pending.add(2, metrics | {"gradient_norm": torch.tensor(4.0)}, batch)
+    scalars = pending.flush(state, config)
+    assert (scalars["loss"], scalars["gradient_norm"]) == (2.0, 4.0) and scalars["loss_scale"] > 0
+    assert "step 1: gradients overflowed in fp16; the step was skipped" in caplog.text
+    pending.add(3, metrics | {"loss": torch.tensor(float("inf"))}, batch)
+    with pytest.raises(ValueError, match="step 3: loss, gradient_norm not finite"):
+        pending.flush(state, config)
+
+
+def test_another_run_is_not_overwritten(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    words = flags(root, folder, "--iterations", "1")
+    train.command_line(words)
+    message = error_of(lambda: train.command_line(words), capsys)
+    assert message == (
+        f"error: {folder} holds the weights of another run: choose another --output, or replace it with --overwrite."
+    )
+    train.command_line([*words, "--overwrite"])
+    assert len(lines(folder)) == 1
+
+
+def test_print_config_prints_the_resolved_run(capsys: pytest.CaptureFixture[str]) -> None:
+    train.command_line(["--model", "stcn", "--stage=3", "--lr", "0.5", "--print_config"])
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["model"], shown["stage"], shown["iterations"]) == ("stcn", "3", 150_000)
+    assert (shown["optim"]["lr"], shown["optim"]["optimizer"], shown["loss"]["dice"]) == (0.5, "adam", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--model", "xmen"], "no preset for model 'xmen': expected xmem, stcn, stcn-corr."),
+        (["--batchsize", "3"], "unknown flag --batchsize: the nearest is --batch_size; train.py --help lists the flags"),
+        (["--davis_root", "/nowhere/davis", "--dataset", "davis"], "data set davis: folder /nowhere/davis does not exist"),
+        (["--iterations", "0"], "--iterations 0: expected at least 1."),
+        (["--frames", "1"], "--frames 1: expected at least 2"),
+        (["--crop_size", "100"], "crop_size 100: expected a multiple of 16"),
+        (["--checkpoint", "/nowhere/a.pth"], "checkpoint /nowhere/a.pth does not exist"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    words: list[str], expected: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = error_of(lambda: train.command_line([*flags(root, tmp_path / "run"), *words]), capsys)
+    assert message.startswith("error: ") and expected in message
+    assert not (tmp_path / "run").exists()

@@ -1,8 +1,11 @@
 """Segment a benchmark or a video of one's own, score the masks, pack them for a server: or any of these alone.
 
 python eval.py --dataset d17 --checkpoint XMem.pth --score
+
 python eval.py --dataset d17 --split test-dev --checkpoint XMem.pth --zip
+
 python eval.py --video clip.mp4 --mask first.png --checkpoint XMem.pth --overlay
+
 torchrun --nproc_per_node=4 eval.py --dataset y19 --checkpoint XMem.pth --zip
 """
 
@@ -20,7 +23,7 @@ from inference.eval_config import EvalConfig, check_abilities, check_flags, outp
 from inference.official import score_officially
 from inference.propagate import Stopwatch, View, build_views, propagate
 from inference.report import format_table, score_folders, write_csv, write_json
-from inference.run_record import VideoResult, file_digest, open_output, read_result, results_table, write_result
+from inference.run_record import VideoResult, digest, open_output, read_result, results_table, write_result
 from inference.submission import write_submission
 from inference.writer import ResultWriter, is_finished
 from model.build import build_model
@@ -77,16 +80,8 @@ def segment(
     model, origin = load_model(config)
     sizes = config.scales or (config.size,)
     views = build_views(model, sizes, flip=config.flip, config=inference, device=device)
-    settings: dict[str, Any] = {
-        "network": origin,
-        "videos": str(config.video) if evaluation is None else evaluation.name,
-        "sizes": sizes,
-        "flip": config.flip,
-        "save_all": config.save_all,
-        "save_probs": config.save_probs,
-        "overlay": config.overlay,
-        **asdict(inference),
-    }
+    settings = {"network": origin, "sizes": sizes, "flip": config.flip, **asdict(inference)}
+    settings |= describe_task(config, evaluation)
     results: dict[str, VideoResult] = {}
     if distributed.is_main() and config.writes:
         open_output(output, settings, [video.name for video in videos], config.overwrite)
@@ -148,6 +143,16 @@ def score(config: EvalConfig, evaluation: EvaluationSet, output: Path) -> None:
     print(format_table(report))  # noqa: T201
 
 
+def describe_task(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Any]:
+    """Return what is segmented and what is written, for the run's record."""
+    if evaluation is None:
+        masks = config.mask or config.masks
+        source = {"video": str(config.video), "masks": digest(masks) if masks else ""}
+    else:
+        source = {"dataset": evaluation.name}
+    return {**source, "save_all": config.save_all, "save_probs": config.save_probs, "overlay": config.overlay}
+
+
 def open_writer(config: EvalConfig, video: Video, output: Path) -> AbstractContextManager[ResultWriter | None]:
     """Return what writes a video's results, or a context without a writer for a mere benchmark."""
     if not config.writes:
@@ -173,8 +178,8 @@ def load_model(config: EvalConfig) -> tuple[MatchingNetwork, str]:
     if config.checkpoint is None:
         assert config.model is not None
         return build_model(config.model, size=config.model_size), f"random {config.model} {config.model_size}"
-    digest = file_digest(config.checkpoint)
-    return load_checkpoint(config.checkpoint), f"{config.checkpoint.name} ({digest[:16]})"
+    origin = digest(config.checkpoint)  # first, since it names a missing file
+    return load_checkpoint(config.checkpoint), origin
 
 
 if __name__ == "__main__":

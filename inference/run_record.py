@@ -23,15 +23,21 @@ class VideoResult:
     seconds: float
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal; raises FileNotFoundError if it is missing."""
-    if not path.is_file():
+def digest(path: Path) -> str:
+    """Return the name of a file, or of a folder of files, with the start of the SHA-256 of what it holds.
+
+    Raises FileNotFoundError if it is missing.
+    """
+    if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
+    state = hashlib.sha256()
+    for file in sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else [path]:
+        if path.is_dir():
+            state.update(file.name.encode())
+        with file.open("rb") as content:
+            while block := content.read(2**20):
+                state.update(block)
+    return f"{path.name} ({state.hexdigest()[:16]})"
 
 
 def open_output(output: Path, settings: Mapping[str, Any], videos: list[str], overwrite: bool) -> None:

@@ -24,7 +24,7 @@ from inference.writer import read_probabilities
 from model.weights import load_checkpoint
 from tests.toy_videos import HEIGHT, WIDTH, toy_checkpoint, write_davis, write_video
 from util.cli import run
-from util.palette import read_mask
+from util.palette import read_mask, write_mask
 
 ROOT = Path(__file__).parents[1]
 LENGTHS = {"bear": 5, "camel": 4}
@@ -37,6 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     write_davis(tmp_path / "davis", LENGTHS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CORRVOS_DEBUG", raising=False)
+    monkeypatch.setitem(sys.modules, "davis2017", None)  # not installed, whatever this machine has
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield tmp_path
@@ -194,6 +195,17 @@ def test_a_video_of_ones_own(folder: Path) -> None:
     np.testing.assert_array_equal(by_folder["clip/00001.png"], by_file["clip/00001.png"])
     given = read_mask("masks/00002.png")
     np.testing.assert_array_equal(by_folder["clip/00002.png"][given > 0], given[given > 0])
+
+
+def test_a_corrected_mask_is_not_taken_for_finished_work(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    write_video(folder / "clip", folder / "masks", length=3)
+    words = ["--checkpoint", "tiny.pth", "--device", "cpu", "--video", "clip", "--mask", "masks/00000.png"]
+    evaluate(*words)
+    write_mask("masks/00000.png", np.where(read_mask("masks/00000.png") == 1, 1, 0).astype(np.uint8))
+    line = refused(capsys, *words)
+    assert line.startswith("results/tiny/clip was written with other settings: masks '00000.png (")
+    evaluate(*words, "--overwrite")
+    assert read_mask("results/tiny/clip/clip/00000.png").max() == 1
 
 
 def test_a_benchmark_measures_and_writes_nothing(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

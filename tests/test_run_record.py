@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from inference.run_record import VideoResult, file_digest, open_output, read_result, write_result
+from inference.run_record import VideoResult, digest, open_output, read_result, write_result
 
 SETTINGS: dict[str, Any] = {"checkpoint": "a.pth", "sizes": (480, 600), "inference": {"mem_every": 5}}
 
@@ -61,9 +61,15 @@ def test_an_output_below_a_file_is_named(tmp_path: Path) -> None:
         open_output(tmp_path / "file" / "output", SETTINGS, [], overwrite=False)
 
 
-def test_file_digest(tmp_path: Path) -> None:
+def test_digest_of_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
-    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
-    assert file_digest(tmp_path / "abc") == known
+    assert digest(tmp_path / "abc") == "abc (ba7816bf8f01cfea)"  # FIPS 180-2, appendix B.1
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    seen = {digest(folder)}
+    for name, content in (("a.png", b"x"), ("a.png", b"y"), ("b.png", b""), ("c.png", b"")):
+        (folder / name).write_bytes(content)
+        seen.add(digest(folder))
+    assert len(seen) == 5
     with pytest.raises(FileNotFoundError, match="nothing: no such file"):
-        file_digest(tmp_path / "nothing")
+        digest(tmp_path / "nothing")

@@ -13,8 +13,8 @@ def consolidate(candidates: dict[str, Tensor], num_prototypes: int) -> dict[str,
     read from all candidates with a full softmax, its own key and selection being the query.
 
     Args:
-        candidates: columns `key` [N,K], `shrinkage` [N,1] (optional), `selection` [N,K], `value` [N,O,V], `received` and
-            `lived` [N].
+        candidates: columns `key` [N,K], `shrinkage` [N,1] (optional), `selection` [N,K], `value` [N,O,V], `received`
+            and `lived` [N].
         num_prototypes: how many to make, clamped to N.
 
     Returns:

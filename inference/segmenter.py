@@ -266,8 +266,8 @@ def build_segmenter(
     """Prepare a network for segmenting.
 
     Args:
-        model: any network of `build_model` or `load_checkpoint`; it moves to `device` if one is given. The segmenter works
-            on a copy in eval mode that shares its weights, save those that BatchNorm is folded into.
+        model: any network of `build_model` or `load_checkpoint`; it moves to `device` if one is given. The segmenter
+            works on a copy in eval mode that shares its weights, save those that BatchNorm is folded into.
         config: settings; the defaults are those of the published results.
         device: where to compute; the model's own device by default.
     """

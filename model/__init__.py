@@ -2,5 +2,6 @@
 
 from model.build import build_model
 from model.network import KeyFeatures, MatchingNetwork, ModelConfig
+from model.weights import load_checkpoint
 
-__all__ = ["KeyFeatures", "MatchingNetwork", "ModelConfig", "build_model"]
+__all__ = ["KeyFeatures", "MatchingNetwork", "ModelConfig", "build_model", "load_checkpoint"]

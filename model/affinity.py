@@ -15,34 +15,33 @@ from torch import Tensor
 _BLOCK_ELEMENTS = 1 << 24
 
 
-def _memory_side(key_BKN: Tensor, shrinkage_B1N: Tensor | None, anisotropic: bool) -> Tensor:
-    key = key_BKN.float()
+def _memory_side(key_NK: Tensor, shrinkage_N1: Tensor | None, anisotropic: bool) -> Tensor:
+    # Lifted memory keys, one row per element: [...,N,D].
+    key = key_NK.float()
     squared = key.square()
     if not anisotropic:
-        squared = squared.sum(dim=1, keepdim=True)
-    # The constant row meets the query's own norm. It cancels in a softmax over memory unless shrinkage scales it.
-    parts = [squared, key]
-    if shrinkage_B1N is not None:
-        parts.append(torch.ones_like(key[:, :1]))
-    side = torch.cat(parts, dim=1)
-    if shrinkage_B1N is not None:
-        side = side * shrinkage_B1N.float()
-    return side / math.sqrt(key.shape[1])
+        squared = squared.sum(dim=-1, keepdim=True)
+    scale = 1 / math.sqrt(key.shape[-1])
+    if shrinkage_N1 is None:
+        return torch.cat([squared, key], dim=-1) * scale
+    # The constant column meets the query's own norm, which does not cancel in a softmax over memory once it is scaled.
+    return torch.cat([squared, key, torch.ones_like(key[..., :1])], dim=-1) * (shrinkage_N1.float() * scale)
 
 
-def _query_side(key_BKP: Tensor, selection_BKP: Tensor | None, shrunk: bool) -> Tensor:
-    key = key_BKP.float()
-    if selection_BKP is None:
-        parts = [-torch.ones_like(key[:, :1]), 2 * key]
-        norm = key.square().sum(dim=1, keepdim=True)
+def _query_side(key_KP: Tensor, selection_KP: Tensor | None, shrunk: bool) -> Tensor:
+    # Lifted query keys, one column per position: [...,D,P].
+    key = key_KP.float()
+    if selection_KP is None:
+        parts = [-torch.ones_like(key[..., :1, :]), 2 * key]
+        norm = key.square().sum(dim=-2, keepdim=True)
     else:
-        selection = selection_BKP.float()
+        selection = selection_KP.float()
         weighted = key * selection
         parts = [-selection, 2 * weighted]
-        norm = (weighted * key).sum(dim=1, keepdim=True)
+        norm = (weighted * key).sum(dim=-2, keepdim=True)
     if shrunk:
         parts.append(-norm)
-    return torch.cat(parts, dim=1)
+    return torch.cat(parts, dim=-2)
 
 
 def similarity(
@@ -67,9 +66,9 @@ def similarity(
         [B,N,P] in fp32.
     """
     with torch.autocast(device_type=memory_key_BKN.device.type, enabled=False):
-        memory = _memory_side(memory_key_BKN, memory_shrinkage_B1N, query_selection_BKP is not None)
-        query = _query_side(query_key_BKP, query_selection_BKP, memory_shrinkage_B1N is not None)
-        return memory.transpose(1, 2) @ query
+        shrinkage_BN1 = None if memory_shrinkage_B1N is None else memory_shrinkage_B1N.transpose(1, 2)
+        memory = _memory_side(memory_key_BKN.transpose(1, 2), shrinkage_BN1, query_selection_BKP is not None)
+        return memory @ _query_side(query_key_BKP, query_selection_BKP, shrinkage_BN1 is not None)
 
 
 def softmax_affinity(similarity_BNP: Tensor) -> Tensor:
@@ -119,16 +118,36 @@ def match_top_k(
     kept = elements if top_k is None else min(top_k, elements)
     block = max(_BLOCK_ELEMENTS // elements, 1)
     with torch.autocast(device_type=memory_key_NK.device.type, enabled=False):
-        shrinkage = None if memory_shrinkage_N1 is None else memory_shrinkage_N1.T[None]
-        selection = None if query_selection_KP is None else query_selection_KP[None]
-        memory_DN = _memory_side(memory_key_NK.T[None], shrinkage, selection is not None)[0]
-        query_DP = _query_side(query_key_KP[None], selection, shrinkage is not None)[0]
+        memory_ND = _memory_side(memory_key_NK, memory_shrinkage_N1, query_selection_KP is not None)
+        query_DP = _query_side(query_key_KP, query_selection_KP, memory_shrinkage_N1 is not None)
         # Queries are rows here: top-k then runs over contiguous memory.
-        parts = [(part_DP.T @ memory_DN).topk(kept, dim=1, sorted=False) for part_DP in query_DP.split(block, dim=1)]
-    values = torch.cat([part.values for part in parts])
-    index = torch.cat([part.indices for part in parts])
+        parts = [_top_k(part_DP.T @ memory_ND.T, kept) for part_DP in query_DP.split(block, dim=1)]
+    values = torch.cat([part[0] for part in parts])
+    index = torch.cat([part[1] for part in parts])
     assert values.shape == (positions, kept)
     return Match(index, torch.softmax(values, dim=1))
+
+
+def _top_k(scores_PN: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Values and indices of the `k` largest of each row, in any order.
+
+    The columns are cut into `N / g` classes of `g` columns. The `k` best columns lie in the `k` classes with the
+    largest maxima, so only those are searched; with g = sqrt(N / k) both searches are equally small.
+    """
+    elements = scores_PN.shape[1]
+    group = math.isqrt(elements // k)
+    if group < 2:
+        values, index = scores_PN.topk(k, dim=1, sorted=False)
+        return values, index
+    classes = elements // group
+    whole = classes * group
+    best_Pk = scores_PN[:, :whole].unflatten(1, (group, classes)).amax(dim=1).topk(k, dim=1, sorted=False).indices
+    device = scores_PN.device
+    members = torch.arange(0, whole, classes, device=device)[:, None]
+    rest = torch.arange(whole, elements, device=device).expand(scores_PN.shape[0], -1)
+    candidates = torch.cat([(best_Pk[:, None, :] + members).flatten(1), rest], dim=1)
+    values, chosen = scores_PN.gather(1, candidates).topk(k, dim=1, sorted=False)
+    return values, candidates.gather(1, chosen)
 
 
 def sparse_readout(match: Match, value_NC: Tensor) -> Tensor:

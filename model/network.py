@@ -1,5 +1,6 @@
 """What STCN and XMem share: configuration, the typed interface, and the work that is the same in both."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -76,6 +77,17 @@ class KeyFeatures(NamedTuple):
     f16: Tensor
     f8: Tensor
     f4: Tensor
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "KeyFeatures":
+        """Apply a function to every tensor, to select frames or clips for example."""
+        return KeyFeatures(
+            change(self.key),
+            None if self.shrinkage is None else change(self.shrinkage),
+            None if self.selection is None else change(self.selection),
+            change(self.f16),
+            change(self.f8),
+            change(self.f4),
+        )
 
 
 class MatchingNetwork(nn.Module):

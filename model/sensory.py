@@ -34,7 +34,7 @@ class SensoryUpdater(nn.Module):
 
     def forward(self, g16: Tensor, g8: Tensor, g4: Tensor, logit: Tensor, sensory_BOSYX: Tensor) -> Tensor:
         """Update [B,O,S,Y,X] from [B,O,C,...] features at strides 16, 8, 4 and the logit [B,O,1,4Y,4X]."""
-        grid = g16.shape[-2:]
+        grid = (g16.shape[-2], g16.shape[-1])
 
         def at_stride_16(x: Tensor) -> Tensor:
             return split_objects(F.adaptive_avg_pool2d(merge_objects(x), grid), x.shape[0])

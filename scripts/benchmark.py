@@ -4,9 +4,9 @@ Times on shared machines swing by a factor of two. The cost is therefore given a
 
     r = time / (FLOPs of the released code / rate of the calibrating convolution)
 
-where the convolution (256 -> 256 channels, 3x3, fp32, on 120x216: 30.6 GFLOP) runs alternately with the measured frame in
-the same process. Networks are of base size with random weights; each row is a process of its own, so that its peak memory
-is its own too.
+where the convolution (256 -> 256 channels, 3x3, fp32, on 120x216: 30.6 GFLOP) runs alternately with the measured frame
+in the same process. Networks are of base size with random weights; each row is a process of its own, so that its peak
+memory is its own too.
 
     python scripts/benchmark.py                       # all rows
     python scripts/benchmark.py --only xmem:3         # one row

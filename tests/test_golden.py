@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from inference import InferenceConfig, build_segmenter
-from model import KeyFeatures, MatchingNetwork, build_model
+from model import MatchingNetwork, build_model
 from model.affinity import readout, similarity, softmax_affinity
 from tests.golden_clip import clip
 from tests.golden_weights import fill_state_dict
@@ -18,9 +18,9 @@ PROB_TOLERANCE = 1e-3  # of the golden files' README
 ARGMAX_AGREEMENT = 0.999
 
 
-def golden_model(name: str, **sizes: int) -> MatchingNetwork:
+def golden_model(name: str, hidden_dim: int | None = None) -> MatchingNetwork:
     """A network with the weights that the golden outputs were computed with."""
-    model = build_model(name, **sizes).eval()
+    model = (build_model(name) if hidden_dim is None else build_model(name, hidden_dim=hidden_dim)).eval()
     model.load_state_dict(fill_state_dict(model.state_dict()), strict=True)
     return model
 
@@ -33,13 +33,6 @@ def close(ours: torch.Tensor, golden: np.ndarray) -> None:
 def object_masks(ids: np.ndarray, count: int) -> torch.Tensor:
     """Split an id mask into [1,O,H,W] floats."""
     return torch.from_numpy(np.stack([ids == i for i in range(1, count + 1)])[None].astype(np.float32))
-
-
-def second_frame(features: KeyFeatures) -> KeyFeatures:
-    """Cut the second image out of a batch of two."""
-    key, shrinkage, selection, f16, f8, f4 = (None if x is None else x[1:] for x in features)
-    assert key is not None and f16 is not None and f8 is not None and f4 is not None
-    return KeyFeatures(key, shrinkage, selection, f16, f8, f4)
 
 
 @torch.no_grad()
@@ -62,7 +55,7 @@ def test_xmem_network() -> None:
     close(value, golden["value"])
     close(sensory, golden["hidden_after_value"])
 
-    query = second_frame(features)
+    query = features.map(lambda x: x[1:])
     assert query.selection is not None
     scores = similarity(
         features.key[:1].flatten(2), features.shrinkage[:1].flatten(2), query.key.flatten(2), query.selection.flatten(2)
@@ -87,7 +80,7 @@ def test_stcn_network(name: str, golden_name: str) -> None:
     value, _ = model.encode_value(frames[:1], features.f16[:1], object_masks(golden["masks"][0], 2))
     close(value[0], golden["value"][:, :, 0])
 
-    query = second_frame(features)
+    query = features.map(lambda x: x[1:])
     scores = similarity(features.key[:1].flatten(2), None, query.key.flatten(2), None)
     top = scores.topk(20, dim=1)
     affinity = torch.zeros_like(scores).scatter(1, top.indices, torch.softmax(top.values, dim=1))
@@ -98,25 +91,25 @@ def test_stcn_network(name: str, golden_name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "golden_name", "sizes"),
+    ("name", "golden_name", "hidden_dim"),
     [
-        ("stcn", "stcn_clip", {}),
-        ("stcn", "stcn_includelast", {}),
-        ("stcn-corr", "voscorr_clip", {}),
-        ("xmem", "xmem_longterm", {}),
-        ("xmem", "xmem_newobject", {}),
-        ("xmem", "xmem_deepupdate", {}),
-        ("xmem", "xmem_nosensory", {"hidden_dim": 0}),
+        ("stcn", "stcn_clip", None),
+        ("stcn", "stcn_includelast", None),
+        ("stcn-corr", "voscorr_clip", None),
+        ("xmem", "xmem_longterm", None),
+        ("xmem", "xmem_newobject", None),
+        ("xmem", "xmem_deepupdate", None),
+        ("xmem", "xmem_nosensory", 0),
     ],
 )
-def test_whole_clip(name: str, golden_name: str, sizes: dict[str, int]) -> None:
+def test_whole_clip(name: str, golden_name: str, hidden_dim: int | None) -> None:
     golden = np.load(DATA / f"{golden_name}.npz")
     info = json.loads(str(golden["info"]))
     images, masks = clip(info["frames"], info["h"], info["w"], info["objects"], info["seed"])
     appear = {int(frame): ids for frame, ids in info.get("appear", {0: [*range(1, info["objects"] + 1)]}).items()}
     known = set(InferenceConfig.__dataclass_fields__)
     settings = {key: value for key, value in {**info, **info.get("config", {})}.items() if key in known}
-    segmenter = build_segmenter(golden_model(name, **sizes), InferenceConfig(**settings))
+    segmenter = build_segmenter(golden_model(name, hidden_dim), InferenceConfig(**settings))
     for t in range(info["frames"]):
         mask = torch.from_numpy(masks[t]) if t in appear else None
         prob = segmenter.step(torch.from_numpy(images[t]), mask, appear.get(t), last=t == info["frames"] - 1)

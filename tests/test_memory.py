@@ -126,9 +126,7 @@ def test_every_group_reads_its_own_pairs() -> None:
             references.append((Reference(limits, top_k), len(entering[t])))
         # A value holds the index of its own key, its object and its frame: a mix-up cannot hide.
         index = (t * P + torch.arange(P)).float()
-        values = [
-            torch.stack([index, torch.full((P,), 1000.0 * i), torch.full((P,), float(t))]) for i in table.ids
-        ]
+        values = [torch.stack([index, torch.full((P,), 1000.0 * i), torch.full((P,), float(t))]) for i in table.ids]
         value_OVP = torch.stack(values)
         table.remember(frame, value_OVP.unflatten(2, (Y, X))[None])
         start = 0

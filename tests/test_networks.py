@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from model import KeyFeatures, MatchingNetwork, build_model
+from model import MatchingNetwork, build_model
 from model.blocks import conv_with_shared
 from model.folding import fold_batch_norm
 
@@ -29,7 +29,7 @@ def one_pass(model: MatchingNetwork, image: torch.Tensor, mask: torch.Tensor, **
     """Encode a batch and segment it with its own values as the readout."""
     features = model.encode_key(image)
     batch, objects = mask.shape[:2]
-    sensory = model.initial_sensory(batch, objects, *features.key.shape[-2:], features.key)
+    sensory = model.initial_sensory(batch, objects, 3, 4, features.key)
     value, sensory = model.encode_value(image, features.f16, mask, sensory, **chunk)  # type: ignore[arg-type]
     logits, _ = model.segment(features, value, sensory, **chunk)  # type: ignore[arg-type]
     return torch.softmax(logits, 1)
@@ -73,11 +73,11 @@ def test_object_chunks_equal_the_whole(
 @torch.no_grad()
 def test_an_invalid_object_gets_nothing(model: MatchingNetwork, image: torch.Tensor, mask: torch.Tensor) -> None:
     features = model.encode_key(image)
-    sensory = model.initial_sensory(2, 3, *features.key.shape[-2:], features.key)
+    sensory = model.initial_sensory(2, 3, 3, 4, features.key)
     value, sensory = model.encode_value(image, features.f16, mask, sensory)
     valid = torch.tensor([[True, True, False], [True, True, True]])
     with_padding, _ = model.segment(features, value, sensory, valid_BO=valid)
-    first = KeyFeatures(*(None if x is None else x[:1] for x in features))  # type: ignore[arg-type]
+    first = features.map(lambda x: x[:1])
     alone, _ = model.segment(first, value[:1, :2], None if sensory is None else sensory[:1, :2])
     prob = torch.softmax(with_padding, 1)
     assert prob[0, 3].max() < 1e-6

@@ -73,7 +73,7 @@ def main(config: TrainConfig) -> None:
     Raises ValueError, FileNotFoundError and OSError, as the command line shows them.
     """
     if config.print_config:
-        print(json.dumps(plain(config), indent=2))
+        print(json.dumps(plain(config), indent=2))  # noqa: T201
         return
     check(config)
     device = select_device(config.device)

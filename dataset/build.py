@@ -102,7 +102,7 @@ def build_loader(config: TrainConfig, device: torch.device, first_step: int = 0)
         gaps=GapSchedule(gaps=config.clip.gaps, starts=config.clip.gap_starts),
         seed=config.seed,
     )
-    # Pictures are small, and every core has a worker or the training itself: OpenCV's threads would only get in the way.
+    # Every core has a worker or the training itself: OpenCV's threads would only get in the way.
     cv2.setNumThreads(0)
     workers = config.data.num_workers
     return DataLoader(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -81,11 +81,13 @@ class ClipBatch:
 
     def to(self, device: torch.device) -> Self:
         """Return the batch with its tensors on `device`; copies from pinned memory don't wait."""
-        return replace(self, **{name: x.to(device, non_blocking=True) for name, x in self._tensors().items()})
+        moved: dict[str, Any] = {name: x.to(device, non_blocking=True) for name, x in self._tensors().items()}
+        return replace(self, **moved)
 
     def pin_memory(self) -> Self:
         """Return the batch in page-locked memory; the data loader calls this for a GPU."""
-        return replace(self, **{name: x.pin_memory() for name, x in self._tensors().items()})
+        pinned: dict[str, Any] = {name: x.pin_memory() for name, x in self._tensors().items()}
+        return replace(self, **pinned)
 
     def network_images(self) -> Tensor:
         """Return the images [B,T,3,H,W] as networks want them: float32, ImageNet-normalised."""

@@ -19,7 +19,8 @@ def read_reduced(path: Path, reduction: int) -> np.ndarray:
     """Read a picture as uint8 RGB at 1/1, 1/2, 1/4 or 1/8 of its size.
 
     Each pixel is the mean of a block of the original; a JPEG's decoder does that nearly for free. Rows and columns
-    that do not fill a block are left out, or kept as a last narrower one. Orientation tags don't count: masks have none.
+    that do not fill a block are left out, or kept as a last narrower one. Orientation tags don't count, as masks have
+    none.
 
     Raises FileNotFoundError and ValueError as `dataset.frames.read_rgb`.
     """

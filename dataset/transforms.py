@@ -88,7 +88,7 @@ def warp_mask(mask: np.ndarray, transform: FrameTransform) -> np.ndarray:
 
 
 def decode_reduction(transform: FrameTransform) -> int:
-    """Return the power of two, up to 8, by which a picture may be decoded smaller: the crop never needs enlarging for it.
+    """Return the power of two, up to 8, by which a picture may be decoded smaller; the crop then never enlarges it.
 
     Bilinear resampling then shrinks by less than 2 and skips no pixel, so it needs no blur before.
     """
@@ -124,7 +124,8 @@ def _resample(
         return cv2.warpAffine(image, matrix[:2], size, flags=interpolation, borderMode=border, borderValue=fill)
     inverse = np.linalg.inv(matrix)[:2]
     source = cv2.transform(transform.field, inverse)
-    return cv2.remap(image, source, None, interpolation, borderMode=border, borderValue=fill)
+    # Both coordinates are in `source`; OpenCV's type stubs do not know that the second map may be None.
+    return cv2.remap(image, source, None, interpolation, borderMode=border, borderValue=fill)  # type: ignore[call-overload]
 
 
 def _draw_frame_matrix(

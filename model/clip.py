@@ -1,6 +1,6 @@
 """Unrolls a network over a batch of training clips; the only module that DDP wraps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -99,7 +99,7 @@ class ClipNetwork(nn.Module):
         bank = _ValueBank()
         masks, logits = first_masks_BOHW, []
         for t in range(frames):
-            now = KeyFeatures(*(None if x is None else x[:, t] for x in features))
+            now = _frame(features, t)
             if t > 0:
                 affinity = self._match(features, now, plan.memory[t - 1])
                 read = readout(affinity, bank.gather(plan.memory[t - 1]).flatten(1, 2))
@@ -112,7 +112,7 @@ class ClipNetwork(nn.Module):
 
     def _encode_keys(self, images_BT3HW: Tensor) -> KeyFeatures:
         features = self.network.encode_key(images_BT3HW.flatten(0, 1))
-        return KeyFeatures(*(None if x is None else x.unflatten(0, images_BT3HW.shape[:2]) for x in features))
+        return _map_features(features, lambda x: x.unflatten(0, images_BT3HW.shape[:2]))
 
     def _match(self, features: KeyFeatures, query: KeyFeatures, memory_BM: np.ndarray) -> Tensor:
         """Return the affinity [B,M*P,P] of each clip's memory frames to its query."""
@@ -149,7 +149,7 @@ class ClipNetwork(nn.Module):
         before = None if sensory_BOSYX is None else some(sensory_BOSYX)
         value, after = self.network.encode_value(some(image_B3HW), some(f16), some(masks_BOHW), before, deep.any())
         bank.add(t, needed, value)
-        if sensory_BOSYX is None or after is None or not deep.any():
+        if sensory_BOSYX is None or before is None or after is None or not deep.any():
             return sensory_BOSYX
         chosen = torch.from_numpy(deep[needed]).to(f16.device)[:, None, None, None, None]
         after = torch.where(chosen, after, before)
@@ -176,6 +176,22 @@ class _ValueBank:
             for clip, frames in enumerate(memory_BM)
         ]
         return torch.stack(clips)
+
+
+def _map_features(features: KeyFeatures, change: Callable[[Tensor], Tensor]) -> KeyFeatures:
+    key, shrinkage, selection, f16, f8, f4 = features
+    return KeyFeatures(
+        change(key),
+        None if shrinkage is None else change(shrinkage),
+        None if selection is None else change(selection),
+        change(f16),
+        change(f8),
+        change(f4),
+    )
+
+
+def _frame(features_BT: KeyFeatures, t: int) -> KeyFeatures:
+    return _map_features(features_BT, lambda x: x[:, t])
 
 
 def _without_padding(logits_BLHW: Tensor, valid_BO: Tensor) -> Tensor:

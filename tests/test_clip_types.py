@@ -43,7 +43,9 @@ def test_network_images_are_normalised() -> None:
     batch = collate([make_clip(1)])
     batch.images_BT3HW[0, 0, :, 0, 0] = torch.tensor([255, 0, 124], dtype=torch.uint8)
     received = batch.network_images()[0, 0, :, 0, 0]
-    torch.testing.assert_close(received, torch.tensor([(1 - 0.485) / 0.229, -0.456 / 0.224, (124 / 255 - 0.406) / 0.225]))
+    torch.testing.assert_close(
+        received, torch.tensor([(1 - 0.485) / 0.229, -0.456 / 0.224, (124 / 255 - 0.406) / 0.225])
+    )
     assert batch.images_BT3HW.dtype == torch.uint8
 
 

@@ -60,7 +60,7 @@ def test_bad_sources_are_refused() -> None:
 
 @pytest.mark.parametrize(("length", "count", "gap"), [(3, 3, 1), (8, 8, 5), (40, 3, 5), (40, 8, 1), (5, 2, 100)])
 def test_frames_keep_the_gap(length: int, count: int, gap: int) -> None:
-    directions = Counter()
+    directions: Counter[bool] = Counter()
     for seed in range(200):
         frames = draw_frames(np.random.default_rng(seed), length, count, gap, 0.5)
         steps = np.diff(frames)

@@ -113,7 +113,9 @@ def test_a_run_from_the_command_line(model: str, root: Path, tmp_path: Path) -> 
     train.command_line(flags(root, folder, "--model", model, "--log_every", "1"))
     written = lines(folder)
     assert [line["step"] for line in written] == [1, 2]
-    assert {"loss", "cross_entropy", "dice", "iou", "lr", "gradient_norm", "data_wait", "pixel_share"} <= set(written[0])
+    assert {"loss", "cross_entropy", "dice", "iou", "lr", "gradient_norm", "data_wait", "pixel_share"} <= set(
+        written[0]
+    )
     assert list(folder.glob("events.out.tfevents.*"))
     config = json.loads((folder / "config.json").read_text())
     assert (config["model"], config["iterations"], config["augment"]["crop_size"]) == (model, 2, 32)
@@ -228,8 +230,14 @@ def test_print_config_prints_the_resolved_run(capsys: pytest.CaptureFixture[str]
     ("words", "expected"),
     [
         (["--model", "xmen"], "no preset for model 'xmen': expected xmem, stcn, stcn-corr."),
-        (["--batchsize", "3"], "unknown flag --batchsize: the nearest is --batch_size; train.py --help lists the flags"),
-        (["--davis_root", "/nowhere/davis", "--dataset", "davis"], "data set davis: folder /nowhere/davis does not exist"),
+        (
+            ["--batchsize", "3"],
+            "unknown flag --batchsize: the nearest is --batch_size; train.py --help lists the flags",
+        ),
+        (
+            ["--davis_root", "/nowhere/davis", "--dataset", "davis"],
+            "data set davis: folder /nowhere/davis does not exist",
+        ),
         (["--iterations", "0"], "--iterations 0: expected at least 1."),
         (["--frames", "1"], "--frames 1: expected at least 2"),
         (["--crop_size", "100"], "crop_size 100: expected a multiple of 16"),

@@ -32,7 +32,9 @@ def smooth_picture(height: int, width: int) -> np.ndarray:
     return (np.stack(planes, axis=-1) * 100 + 128).astype(np.uint8)
 
 
-def transform(matrix: np.ndarray, field: np.ndarray | None = None, size: int = 64, grey: bool = False) -> FrameTransform:
+def transform(
+    matrix: np.ndarray, field: np.ndarray | None = None, size: int = 64, grey: bool = False
+) -> FrameTransform:
     return FrameTransform(matrix, field, PLAIN, grey, size)
 
 
@@ -147,7 +149,7 @@ def test_spline_takes_control_points_where_they_belong() -> None:
     target = points + rng.normal(0, 0.03, points.shape)
     field = spline_field(points, target, 256)
     at = ((points + 1) * 128 - 0.5).astype(np.float32)
-    received = cv2.remap(field, at[None], None, cv2.INTER_LINEAR)[0]
+    received = cv2.remap(field, at[None, :, 0], at[None, :, 1], cv2.INTER_LINEAR)[0]
     # The field is interpolated between nodes 8 pixels apart; the displacements are about 4 pixels long.
     np.testing.assert_allclose(received, (target + 1) * 128 - 0.5, atol=0.5)
     still = spline_field(points, points, 64)
@@ -157,7 +159,7 @@ def test_spline_takes_control_points_where_they_belong() -> None:
 def test_spline_composes_with_the_matrix() -> None:
     image = smooth_picture(64, 64)
     shift = np.array([[1.0, 0, 3], [0, 1, -2], [0, 0, 1]])
-    field = np.stack(np.meshgrid(np.arange(64), np.arange(64)), -1).astype(np.float32) + np.float32([5, 1])
+    field = np.stack(np.meshgrid(np.arange(64), np.arange(64)), -1).astype(np.float32) + np.array([5, 1], np.float32)
     warped = warp_image(image, transform(shift, field))
     # Crop pixel (x, y) shows (x + 5, y + 1) of the shifted crop, that is (x + 2, y + 3) of the picture.
     np.testing.assert_array_equal(warped[:60, :60], image[3:63, 2:62])

@@ -146,7 +146,10 @@ def test_reduced_decoding_averages_blocks(tmp_path: Path, suffix: str, size: tup
     y, x = np.mgrid[: size[0], : size[1]]
     image = np.stack([2 * x, 255 - 2 * y, x + y], axis=-1).astype(np.uint8)
     path = tmp_path / f"a.{suffix}"
-    Image.fromarray(image).save(path, **({"quality": 98, "subsampling": 0} if suffix == "jpg" else {}))
+    if suffix == "jpg":
+        Image.fromarray(image).save(path, quality=98, subsampling=0)
+    else:
+        Image.fromarray(image).save(path)
     np.testing.assert_allclose(read_reduced(path, 1), image, atol=6)
     for r in (2, 4, 8):
         received = read_reduced(path, r)
@@ -183,7 +186,11 @@ def test_static_layouts_masks_and_weights(tmp_path: Path) -> None:
     for place, mask in (("BIG_small/x", soft), ("fss/ab/1", soft), ("fss/cd/1", soft), ("maps/y", regions)):
         write_picture(tmp_path / place, mask)
     sources = {source.name: source for source in find_static(tmp_path)}
-    assert {name: (len(s), s.weight) for name, s in sources.items()} == {"BIG_small": (1, 5), "fss": (2, 1), "maps": (1, 1)}
+    assert {name: (len(s), s.weight) for name, s in sources.items()} == {
+        "BIG_small": (1, 5),
+        "fss": (2, 1),
+        "maps": (1, 1),
+    }
     assert read_static_mask(tmp_path / "BIG_small/x.png").sum() == 25 * 30
     assert len(find_static(tmp_path / "maps")) == 1
     wanted = replace(SMALL, zoom=(1.0, 1.0), frame_scale=(1.0, 1.0), spline=1.0)

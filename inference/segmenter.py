@@ -164,7 +164,9 @@ class Segmenter:
                 prob_LHW = self._predict(features, update_sensory=not last and not (tied and deep_update))
             if given_ids:
                 prob_LHW = self._merge(prob_LHW, given_ids, pad(given_OHW, padding))
-                self._objects.enter([i for i in given_ids if i not in known], features)
+                new = [i for i in given_ids if i not in known]
+                if new:
+                    self._objects.enter(new, features)
             assert prob_LHW is not None
             self._remember(padded, features, prob_LHW, remember, deep_update, last)
         return padding.crop(prob_LHW).contiguous()

@@ -103,6 +103,8 @@ def test_a_known_id_is_corrected(segmenter: Segmenter) -> None:
     prob = segmenter.step(frame(2), correction)
     assert segmenter.object_ids == [7, 300]
     np.testing.assert_array_equal(prob[1].numpy() > 0.5, (correction == 7).numpy())
+    assert len(segmenter.memory_sizes) == 1  # no group was added for known ids
+    assert segmenter.step(frame(3)).shape == (3, H, W)
 
 
 def test_all_ids_given_again(segmenter: Segmenter) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from util.atomic import atomic_write
+from util.progress import with_progress
 from util.web_page import looks_like_html
-from util.workers import with_progress
 
 _FLAT_SUFFIXES = (".jpg", ".png")
 _JUNK = ("__MACOSX", "Thumbs.db", "desktop.ini")

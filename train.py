@@ -156,7 +156,7 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, lo
             saving = over or state.step % config.save_every == 0
             if saving or state.step % config.log_every == 0:
                 scalars = pending.flush(state, config)
-                log.write(state.step, scalars)
+                log.scalars(state.step, scalars)
                 bar.show(state.progress(config), state.step, scalars)
             if saving:
                 # After the flush: weights that a non-finite loss has spoilt are never saved.

@@ -17,11 +17,17 @@ class DataConfig:
     """Where training clips come from."""
 
     dataset: tuple[str, ...] = ("davis",)
-    """Training sets, mixed: davis, youtube, static, sample. Roots of one's own come with --user_roots."""
+    """Training sets, mixed: davis, youtube, mose, bl30k, static, sample. One's own: --user_roots, --user_sources."""
     davis_root: Path = Path("data/DAVIS/2017/trainval")
     """DAVIS-2017 or DAVIS-2016: the folder that holds JPEGImages and Annotations."""
     youtube_root: Path = Path("data/YouTube/train_480p")
-    """YouTube-VOS: the folder that holds JPEGImages and Annotations."""
+    """YouTube-VOS 2019: the folder that holds JPEGImages and Annotations."""
+    youtube_list: Path | None = None
+    """A file with the names of the videos of YouTube-VOS to train on, one on each line; the others are left out."""
+    mose_root: Path = Path("data/MOSE/train")
+    """MOSE: the folder that holds JPEGImages and Annotations."""
+    bl30k_root: Path = Path("data/BL30K")
+    """BL30K: the folder that holds JPEGImages and Annotations."""
     static_root: Path = Path("data/static")
     """Static pictures: a folder of data sets, or one data set."""
     sample_root: Path = Path("data/sample")
@@ -31,11 +37,37 @@ class DataConfig:
     user_weights: tuple[int, ...] = ()
     """How often a pass shows each of --user_roots (default 1)."""
     user_intervals: tuple[int, ...] = ()
-    """Frames of the original video between two annotated ones in each of --user_roots (default 1)."""
+    """Frames of the original video from one annotated frame to the next in each of --user_roots (default 1)."""
+    user_sources: Path | None = None
+    """A TOML file with more sources: [[source]] with root, and if wanted name, kind, weight, interval, list."""
     davis_weight: int = 1
     """How often a pass shows DAVIS (published: 5, beside YouTube-VOS)."""
+    youtube_weight: int = 1
+    """How often a pass shows YouTube-VOS."""
+    mose_weight: int = 1
+    """How often a pass shows MOSE."""
+    mose_interval: int = 5
+    """Frames of the original video from one frame of MOSE to the next; the frame gap is divided by it."""
+    on_bad_sample: Literal["raise", "skip"] = "raise"
+    """A file that can't be read stops the run; or the next clip of its source is taken, which the log says."""
     num_workers: int = 8
     """Processes that load data; 0 loads in the training process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """Scoring a data set while training."""
+
+    validate_every: int = 0
+    """Steps between validations; 0 never validates."""
+    val_dataset: str = "d17"
+    """What to validate on: d17, d16 or sample; one's own videos in DAVIS-2017's layout are d17 with --val_root."""
+    val_root: Path | None = None
+    """Its folder (default: its place under data/)."""
+    val_split: str = "val"
+    """val or train."""
+    val_size: int = 480
+    """Pixels of the shorter side at which the network works; -1 is native."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +209,7 @@ class TrainConfig:
     augment: Augmentation = field(default_factory=Augmentation)
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def folder(self) -> Path:
         """Return the folder of the run."""

@@ -40,6 +40,8 @@ class DataConfig:
     """Frames of the original video from one annotated frame to the next in each of --user_roots (default 1)."""
     user_sources: Path | None = None
     """A TOML file with more sources: [[source]] with root, and if wanted name, kind, weight, interval, list."""
+    user_sources: Path | None = None
+    """A TOML file with more roots: a table [[source]] with root, and optionally name, weight, interval, for each."""
     davis_weight: int = 1
     """How often a pass shows DAVIS (published: 5, beside YouTube-VOS)."""
     youtube_weight: int = 1
@@ -50,8 +52,10 @@ class DataConfig:
     """Frames of the original video from one frame of MOSE to the next; the frame gap is divided by it."""
     on_bad_sample: Literal["raise", "skip"] = "raise"
     """A file that can't be read stops the run; or the next clip of its source is taken, which the log says."""
+    on_bad_sample: Literal["raise", "skip"] = "raise"
+    """What to do about a file that cannot be read: stop, naming it, or log it and draw another clip by rule."""
     num_workers: int = 8
-    """Processes that load data; 0 loads in the training process."""
+    """Processes that load data, for each training process; 0 loads in the training process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,8 @@ class ClipConfig:
     """Share of the iterations from which each of --gaps holds."""
     reverse: float = 0.5
     """Probability that time runs backwards."""
+    plain_end: int = 0
+    """Last steps of the run without rotation and shear of single frames (XMem: 10,000)."""
     deep_update: float = 0.2
     """Probability of a deep update of XMem's sensory memory on a frame."""
 
@@ -144,6 +150,8 @@ class LossConfig:
     """1 always counts all pixels."""
     dice: float = 1.0
     """Weight of the Dice loss; 0 leaves it out."""
+    dice_background: bool = False
+    """The Dice loss counts the background as one more class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +162,10 @@ class OptimConfig:
     """adam adds the weight decay to the gradient, adamw shrinks the weights."""
     lr: float = 1e-5
     """Learning rate."""
+    encoder_lr: float = 1.0
+    """Factor on the learning rate of both encoders, but for --deep_encoder_lr."""
+    deep_encoder_lr: float = 1.0
+    """Factor on the learning rate of the encoders' stages layer2 and layer3."""
     weight_decay: float = 0.05
     """Weight decay."""
     lr_schedule: Literal["steps", "cosine", "linear"] = "steps"
@@ -169,6 +181,20 @@ class OptimConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """Scoring a validation set while training."""
+
+    validate_every: int = 0
+    """Steps between validations; the weights with the best J&F go to best.pth. 0 never validates."""
+    validate_root: Path = Path("data/DAVIS/2017/trainval")
+    """A root in DAVIS layout: DAVIS-2017, DAVIS-2016 or one's own."""
+    validate_size: int = 480
+    """Shorter side of its frames in pixels; -1 is their own size."""
+    validate_videos: int = 0
+    """Only the first so many videos; 0 takes all."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A training run. The preset of --model, --size and --stage gives the defaults of all other flags."""
 
@@ -177,17 +203,27 @@ class TrainConfig:
     size: str = "base"
     """base (published) or tiny (laptops)."""
     stage: str = "2"
-    """0 (static pictures), 2 (videos, the long training) or 3 (videos, after stage 0)."""
+    """0 (static pictures), 1 (BL30K), 2 (videos, the long training), 3 (videos, the short one after 0 or 1), or a
+    chain such as 03: each stage starts from the weights of the one before. Flags hold for all its stages."""
     output: Path | None = None
-    """Folder of the run (default runs/MODEL-SIZE-sSTAGE)."""
+    """Folder of the run (default runs/MODEL-SIZE-sSTAGE); a chain has a folder in it for each stage."""
+    resume: str | None = None
+    """Continue a run: its folder; latest for the newest below --output or runs; auto continues the run in --output
+    if there is one, else starts it."""
     checkpoint: Path | None = None
     """Weights to start from; an own or released checkpoint."""
+    pretrained: bool = True
+    """Start the encoders of base networks from ImageNet weights."""
+    imagenet_weights: tuple[Path, ...] = ()
+    """Files with torchvision's ResNet-50 and ResNet-18 weights; default: torchvision's cache, else a download."""
     iterations: int = 160_000
     """Steps."""
     max_minutes: float = 0.0
     """Ends the run after so many minutes, the learning rate's schedule included; 0 has no limit."""
     batch_size: int = 8
-    """Clips of a step."""
+    """Clips of a step, over all processes."""
+    accumulate: int = 1
+    """Parts in which each process computes its clips of a step, one after the other, to save memory."""
     seed: int = 14159265
     """Of weights, data and all that is drawn."""
     device: str = "auto"
@@ -195,9 +231,13 @@ class TrainConfig:
     precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     """auto is fp32 on a CPU and fp16 on a GPU."""
     freeze_bn: Literal["auto", "yes", "no"] = "auto"
-    """BatchNorm keeps its statistics; auto: yes when the run starts from --checkpoint."""
+    """BatchNorm keeps its statistics; auto: yes unless the encoders start from random weights."""
+    compile: bool = False
+    """Compile encoders and decoder with torch.compile."""
     save_every: int = 5_000
-    """Steps between checkpoints; there is always one at the end."""
+    """Steps between checkpoints; there is always one at the end, and one on SIGTERM or SIGINT."""
+    keep: int = 2
+    """Newest checkpoints to keep; 0 keeps all."""
     log_every: int = 50
     """Steps between lines of the log."""
     overwrite: bool = False

@@ -63,7 +63,7 @@ class ValidationConfig:
     """Scoring a data set while training."""
 
     validate_every: int = 0
-    """Steps between validations; 0 never validates."""
+    """Steps between validations; the weights with the best J&F go to best.pth. 0 never validates."""
     val_dataset: str = "d17"
     """What to validate on: d17, d16 or sample; one's own videos in DAVIS-2017's layout are d17 with --val_root."""
     val_root: Path | None = None
@@ -178,20 +178,6 @@ class OptimConfig:
     """Largest norm of the gradient; 0 does not clip."""
     ema: float = 0.0
     """Decay of the running mean of the weights that is saved beside them; 0 keeps none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ValidationConfig:
-    """Scoring a validation set while training."""
-
-    validate_every: int = 0
-    """Steps between validations; the weights with the best J&F go to best.pth. 0 never validates."""
-    validate_root: Path = Path("data/DAVIS/2017/trainval")
-    """A root in DAVIS layout: DAVIS-2017, DAVIS-2016 or one's own."""
-    validate_size: int = 480
-    """Shorter side of its frames in pixels; -1 is their own size."""
-    validate_videos: int = 0
-    """Only the first so many videos; 0 takes all."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,10 @@ on the code that they configure.
 """
 
 import dataclasses
+import types
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -40,8 +41,6 @@ class DataConfig:
     """Frames of the original video from one annotated frame to the next in each of --user_roots (default 1)."""
     user_sources: Path | None = None
     """A TOML file with more sources: [[source]] with root, and if wanted name, kind, weight, interval, list."""
-    user_sources: Path | None = None
-    """A TOML file with more roots: a table [[source]] with root, and optionally name, weight, interval, for each."""
     davis_weight: int = 1
     """How often a pass shows DAVIS (published: 5, beside YouTube-VOS)."""
     youtube_weight: int = 1
@@ -52,8 +51,6 @@ class DataConfig:
     """Frames of the original video from one frame of MOSE to the next; the frame gap is divided by it."""
     on_bad_sample: Literal["raise", "skip"] = "raise"
     """A file that can't be read stops the run; or the next clip of its source is taken, which the log says."""
-    on_bad_sample: Literal["raise", "skip"] = "raise"
-    """What to do about a file that cannot be read: stop, naming it, or log it and draw another clip by rule."""
     num_workers: int = 8
     """Processes that load data, for each training process; 0 loads in the training process."""
 
@@ -226,6 +223,8 @@ class TrainConfig:
     """Newest checkpoints to keep; 0 keeps all."""
     log_every: int = 50
     """Steps between lines of the log."""
+    picture_every: int = 1_000
+    """Steps between pictures of a clip in TensorBoard; 0 draws none."""
     overwrite: bool = False
     """Replace the run that --output holds."""
     print_config: bool = False
@@ -249,6 +248,28 @@ def plain(config: Any) -> Any:
     if isinstance(config, (tuple, list)):
         return [plain(item) for item in config]
     return str(config) if isinstance(config, Path) else config
+
+
+def from_plain(kind: type[T], values: dict[str, Any]) -> T:
+    """Return the configuration that `plain` made into `values`; what is missing takes its default.
+
+    Names that the class does not have, such as those of a newer program, are left out.
+    """
+    hints = get_type_hints(kind)
+    known = {item.name: values[item.name] for item in dataclasses.fields(kind) if item.name in values}  # type: ignore[arg-type]
+    return kind(**{name: _typed(hints[name], value) for name, value in known.items()})
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if dataclasses.is_dataclass(hint):
+        return from_plain(hint, value)  # type: ignore[arg-type]
+    if get_origin(hint) is types.UnionType:  # "X | None"
+        return _typed(get_args(hint)[0], value)
+    if get_origin(hint) is tuple:
+        return tuple(_typed(get_args(hint)[0], item) for item in value)
+    return Path(value) if hint is Path else value
 
 
 def with_defaults(config: T) -> type[T]:

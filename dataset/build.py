@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader, Dataset
 from dataset.clip import Clip, ClipBatch, ClipRequest, collate
 from dataset.loading import load_clip
 from dataset.sampling import ClipStream, GapSchedule, Shard, StepSampler
-from dataset.static import find_static
-from dataset.vos import find_videos
+from dataset.sources import Source, find_sources
 from util import distributed
-from util.config import Augmentation, ClipConfig, DataConfig, TrainConfig
+from util.config import TrainConfig
+
 
 class ClipDataset(Dataset[Clip]):
     """Answers requests from several sources; holds no state but where the files are."""
@@ -23,12 +23,12 @@ class ClipDataset(Dataset[Clip]):
         """Keep what every clip needs."""
         self.sources = sources
         self.config = config
-        self.plain = replace(augmentation, degrees=0.0, shear=0.0, frame_scale=(1.0, 1.0))
+        self.plain = replace(config.augment, degrees=0.0, shear=0.0, frame_scale=(1.0, 1.0))
 
     def __getitem__(self, request: ClipRequest) -> Clip:
         """Return the clip of a request, the same in every process."""
-        augmentation = self.plain if request.plain else self.augmentation
-        return self.sources[request.source].load(request, self.config, augmentation)
+        augmentation = self.plain if request.plain else self.config.augment
+        return load_clip(self.sources, request, self.config.clip, augmentation, self.config.data.on_bad_sample)
 
 
 def build_loader(config: TrainConfig, device: torch.device, first_step: int = 0) -> "DataLoader[ClipBatch]":

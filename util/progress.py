@@ -40,7 +40,7 @@ class TrainingBar:
 
 
 def time_left(start: float, progress: float, seconds: float) -> str:
-    """Return the time that is left, such as "2 d 3:04:05", when `seconds` took a run from the share `start` to `progress`."""
+    """Return the time left, such as "2 d 3:04:05", when `seconds` took a run from the share `start` to `progress`."""
     if progress <= start:
         return "?"
     left = round(seconds * max(1 - progress, 0.0) / (progress - start))

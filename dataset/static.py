@@ -14,7 +14,7 @@ from dataset.layout import MOST_SETS, subfolders
 from dataset.render import attempts, render_clip, visible_objects
 from dataset.transforms import draw_transforms, warp_mask
 from util.config import Augmentation, ClipConfig
-from util.palette import read_mask
+from util.palette import count_ids, read_mask
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def _open_set(folder: Path, weight: int) -> StaticSource:
 
 def _draw_region(rng: np.random.Generator, mask: np.ndarray) -> int:
     """Draw an id; among several, one that covers between 1 % and 60 % of the picture if there is one. 0 for none."""
-    counts = np.bincount(mask.ravel())
+    counts = count_ids(mask)
     counts[0] = 0
     ids = np.flatnonzero(counts)
     share = counts[ids] / mask.size

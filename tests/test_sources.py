@@ -11,7 +11,7 @@ from tests.toy_datasets import add_text, add_video, davis_2017, static_set, yout
 from util.config import DataConfig
 
 
-def found(stage: str = "2", **fields: Any) -> dict[str, tuple[int, int]]:
+def found(stage: str = "2", /, **fields: Any) -> dict[str, tuple[int, int]]:
     """Return length and weight of each source, by name."""
     sources = find_sources(DataConfig(**fields), 3, stage)
     return {source.name: (len(source), source.weight) for source in sources}
@@ -26,7 +26,7 @@ def videos(root: Path, *names: str) -> Path:
 def test_published_video_sets(tmp_path: Path) -> None:
     davis, tube = davis_2017(tmp_path / "DAVIS"), youtube(tmp_path / "YouTube") / "train_480p"
     mose, bl30k = videos(tmp_path / "MOSE", "m", "n"), videos(tmp_path / "BL30K", "x", "y", "z")
-    roots = {"davis_root": davis, "youtube_root": tube, "mose_root": mose, "bl30k_root": bl30k}
+    roots: dict[str, Any] = {"davis_root": davis, "youtube_root": tube, "mose_root": mose, "bl30k_root": bl30k}
     assert found(dataset=("davis", "youtube", "mose", "bl30k"), davis_weight=5, mose_weight=2, **roots) == {
         "davis": (1, 5),
         "youtube": (1, 1),
@@ -34,7 +34,7 @@ def test_published_video_sets(tmp_path: Path) -> None:
         "bl30k": (3, 1),
     }
     # YouTube-VOS is annotated on every fifth frame: the gap of a source annotated on every frame is divided by 5.
-    sources = find_sources(DataConfig(dataset=("davis", "youtube", "mose"), mose_interval=4, **roots), 3, "2")  # type: ignore[arg-type]
+    sources = find_sources(DataConfig(dataset=("davis", "youtube", "mose"), mose_interval=4, **roots), 3, "2")
     assert [source.interval for source in sources if isinstance(source, VideoSource)] == [1, 5, 4]
 
 

@@ -135,6 +135,7 @@ class MatchingNetwork(nn.Module):
         sensory_BOSYX: Tensor | None = None,
         deep_update: bool = True,
         object_chunk: int | None = None,
+        rows_N: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Encode every object of an image into a value.
 
@@ -145,13 +146,14 @@ class MatchingNetwork(nn.Module):
             sensory_BOSYX: sensory memory before, or None for a network without one.
             deep_update: whether to refresh the sensory memory from the value.
             object_chunk: how many objects to encode at a time; None encodes all at once.
+            rows_N: which of the flattened [B*O] objects are real, if some only pad the batch; not with chunks.
 
         Returns:
             The value [B,O,V,Y,X] and the sensory memory (unchanged without a deep update).
         """
         masks = self.value_encoder.stack_masks(mask_BOHW)
         parts = masks.split(object_chunk or masks.shape[1], dim=1)
-        value = _join([self.value_encoder(image_B3HW, f16, part) for part in parts])
+        value = _join([self.value_encoder(image_B3HW, f16, part, rows_N) for part in parts])
         reinforce = self.value_encoder.hidden_reinforce
         if deep_update and reinforce is not None:
             assert sensory_BOSYX is not None, "this network carries a sensory memory"

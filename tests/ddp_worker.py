@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import train
 from tests.test_ddp import batch_norm_input, steps
 from util import distributed
-from util.batch_norm import synchronise_batch_norm
+from util.batch_norm import RankBatchNorm, synchronise_batch_norm
 
 
 def train_case(folder: Path) -> None:
@@ -25,13 +25,14 @@ def train_case(folder: Path) -> None:
 def batch_norm_case(folder: Path) -> None:
     """Synchronised BatchNorm: this rank's rows of a batch, forwards and backwards."""
     layer, x, weight = batch_norm_input()
-    synchronised = synchronise_batch_norm(nn.Sequential(layer))
+    synchronised = nn.Sequential(layer)
+    synchronise_batch_norm(synchronised)
     rows = slice(0, 1) if dist.get_rank() == 0 else slice(1, 4)  # shares of different sizes
     mine = x[rows].clone().requires_grad_()
     y = synchronised(mine)
     (y * weight[rows]).sum().backward()
     new = synchronised[0]
-    assert isinstance(new, nn.BatchNorm2d)
+    assert isinstance(new, RankBatchNorm)
     parts: list[Tensor] = [y.detach(), mine.grad]  # type: ignore[list-item]
     gathered = [torch.cat(tensors) for tensors in zip(*distributed.gather_objects(parts), strict=True)]
     everyones = distributed.gather_objects([parameter.grad for parameter in new.parameters()])

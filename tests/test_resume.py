@@ -95,7 +95,7 @@ def test_four_steps_equal_two_kill_resume_and_two(root: Path, tmp_path: Path) ->
     train.command_line(["--resume", str(killed)])
     first, second = (read_checkpoint(folder / "last.pth") for folder in (whole, killed))
     for payload in (first, second):
-        payload.pop("seconds"), payload.pop("config")
+        del payload["seconds"], payload["config"]
     assert_same(first, second)
     names = ("step", "loss", "cross_entropy", "dice", "iou", "lr", "gradient_norm", "gap", "pixel_share")
     assert [[line[name] for name in names] for line in lines(whole)] == [
@@ -233,7 +233,7 @@ def test_a_chain_of_stages_hands_weights_on_and_resumes(
     for kind, name in (("JPEGImages", "a.jpg"), ("Annotations", "a.png")):
         (pictures / name).write_bytes((root / kind / "480p" / "a" / "00000.png").read_bytes())
     words = flags(root, folder, "--stage", "03", "--static_root", str(pictures))
-    words.remove("--dataset"), words.remove("davis")
+    words = [word for word in words if word not in ("--dataset", "davis")]
     real = train.train_step
 
     def interrupted(state: Any, parts: Any, config: TrainConfig) -> Any:

@@ -16,7 +16,7 @@ from model.weights import load_checkpoint
 from tests.toy_videos import toy_model, write_davis
 from util.batch_norm import freeze_batch_norm
 from util.checkpoint import read_checkpoint
-from util.config import OptimConfig, TrainConfig, plain, with_defaults
+from util.config import OptimConfig, TrainConfig, ValidationConfig, plain, with_defaults
 from util.optim import RunningMean, build_optimizer, clip_gradient, learning_rate, lr_factor, set_learning_rate
 from util.presets import MODELS, STAGES, preset
 from util.step_metrics import StepMetrics
@@ -316,3 +316,98 @@ def test_wrong_input_is_one_line(
     message = error_of(lambda: train.command_line([*flags(root, tmp_path / "run"), *words]), capsys)
     assert message.startswith("error: ") and expected in message
     assert not (tmp_path / "run").exists()
+
+
+def test_validation_keeps_the_best_weights_and_changes_nothing(root: Path, tmp_path: Path) -> None:
+    plain_run, validated = tmp_path / "plain", tmp_path / "validated"
+    words = ["--iterations", "3", "--log_every", "1", "--picture_every", "2"]
+    train.command_line(flags(root, plain_run, *words))
+    more = ["--validate_every", "2", "--val_root", str(root.parent), "--val_size", "-1"]
+    train.command_line(flags(root, validated, *words, *more))
+    first, second = (read_checkpoint(folder / "last.pth") for folder in (plain_run, validated))
+    for name in ("network", "ema"):
+        assert all(torch.equal(first[name][key], second[name][key]) for key in first[name])
+    assert torch.equal(first["rng"], second["rng"])
+    figures = {line["step"]: line["validation/J&F"] for line in lines(validated) if "validation/J&F" in line}
+    assert list(figures) == [2, 3] and second["best"] == max(figures.values())
+    best = read_checkpoint(validated / "best.pth")
+    assert best["figures"]["J&F"] == second["best"] and "optimizer" not in best
+    assert load_checkpoint(validated / "best.pth").config.size == "tiny"
+    message = "data set d17: folder /nowhere does not exist"
+    with pytest.raises(FileNotFoundError, match=message):
+        train.check(replace(small_run(root), validation=ValidationConfig(validate_every=1, val_root=Path("/nowhere"))))
+
+
+def test_the_stream_is_the_same_on_any_number_of_processes_and_workers(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = replace(small_run(root, iterations=3), batch_size=4)
+    whole = list(build_loader(run, CPU))
+    for ranks, accumulate, workers in ((2, 1, 1), (1, 2, 0), (4, 1, 0)):
+        parts = []
+        for rank in range(ranks):
+            monkeypatch.setenv("WORLD_SIZE", str(ranks))
+            monkeypatch.setenv("RANK", str(rank))
+            data = replace(run.data, num_workers=workers)
+            parts.append(list(build_loader(replace(run, accumulate=accumulate, data=data), CPU)))
+        for step, batch in enumerate(whole):
+            mine = [part for loaded in parts for part in loaded[step * accumulate : (step + 1) * accumulate]]
+            assert torch.equal(torch.cat([part.images_BT3HW for part in mine]), batch.images_BT3HW)
+            assert torch.equal(torch.cat([part.labels_BTHW for part in mine]), batch.labels_BTHW)
+            assert sum((part.seeds for part in mine), ()) == batch.seeds
+
+
+def test_plain_clips_lack_the_affine_of_single_frames(root: Path) -> None:
+    run = small_run(root, iterations=2)
+    run = replace(run, clip=replace(run.clip, plain_end=1))
+    turned, plain_clips = build_loader(run, CPU)
+    same = [torch.equal(batch.matrices_BT33[:, 0], batch.matrices_BT33[:, 1]) for batch in (turned, plain_clips)]
+    assert same == [False, True]
+
+
+def test_parts_are_compiled_in_place(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+
+    def pretend(call: Callable[..., object], *_: object, **__: object) -> Callable[..., object]:
+        compiled.append(call)
+        return call
+
+    monkeypatch.setattr(torch, "compile", pretend)
+    run = small_run(root, iterations=1, compile=True)
+    state = train.build_state(run, CPU)
+    assert len(compiled) == 3 and not any("_orig_mod" in name for name in state.model.state_dict())
+    metrics, _ = train.train_step(state, [next(iter(build_loader(run, CPU)))], run)
+    assert metrics["loss"].isfinite().all()
+
+
+def test_half_precision_is_near_full_precision(root: Path) -> None:
+    run = small_run(root, iterations=1)
+    batch = next(iter(build_loader(run, CPU)))
+    loss = {}
+    for precision in ("fp32", "bf16"):
+        config = replace(run, precision=precision)
+        metrics, _ = train.train_step(train.build_state(config, CPU), [batch], config)
+        loss[precision] = metrics["loss"].item()
+    assert loss["bf16"] == pytest.approx(loss["fp32"], rel=0.05) and loss["bf16"] != loss["fp32"]
+
+
+def test_the_help_groups_flags_and_shows_the_presets_values(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train.command_line(["--model", "stcn", "--stage", "03", "--help"])
+    assert stop.value.code in (0, None)
+    shown = capsys.readouterr().out
+    for word in ("data options", "clip options", "optim options", "validation options", "--accumulate", "300000"):
+        assert word in shown
+
+
+def test_a_chain_prints_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    train.command_line(["--stage", "012", "--batch_size", "4", "--print_config"])
+    stages = json.loads(capsys.readouterr().out)
+    assert [stage["stage"] for stage in stages] == ["0", "1", "2"]
+    assert [stage["iterations"] for stage in stages] == [150_000, 250_000, 160_000]
+    assert {stage["batch_size"] for stage in stages} == {4}
+    assert [stage["checkpoint"] for stage in stages] == [
+        None,
+        "runs/xmem-base-s012/stage0/last.pth",
+        "runs/xmem-base-s012/stage1/last.pth",
+    ]

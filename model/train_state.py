@@ -88,8 +88,11 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
     network = network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     if frozen:
         freeze_batch_norm(network)
-    elif dist.is_initialized():
-        synchronise_batch_norm(network)
+    else:
+        if config.accumulate > 1:
+            logger.warning("BatchNorm trains: its statistics are those of each of the %d parts", config.accumulate)
+        if dist.is_initialized():
+            synchronise_batch_norm(network)
     if config.compile:
         for part in (model.key_encoder, model.value_encoder, model.decoder):
             part.compile()  # type: ignore[operator,union-attr]
@@ -151,7 +154,10 @@ def keeps_statistics(config: TrainConfig) -> bool:
 
 
 def payload(state: TrainState, config: TrainConfig) -> dict[str, Any]:
-    """Return what a checkpoint holds: the whole state, in plain tensors and numbers."""
+    """Return what a checkpoint holds: the whole state, in plain tensors and numbers.
+
+    The generators' states are one process's: clips and what networks draw for them come from the clips' own seeds.
+    """
     device = next(state.network.parameters()).device
     return {
         **weights_payload(state, config),

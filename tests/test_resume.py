@@ -21,7 +21,7 @@ from util import run_folder
 from util.checkpoint import read_checkpoint
 from util.config import TrainConfig, from_plain, plain
 from util.presets import preset
-from util.run_folder import checkpoints, read_newest, save_step
+from util.run_folder import checkpoints, open_stage, read_newest, save_step
 from util.stop import stop_signals
 
 ROOT = Path(__file__).parents[1]
@@ -182,6 +182,14 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, caplog: pytest.LogC
     (tmp_path / "step-0000001.pth").write_bytes(b"")
     with pytest.raises(ValueError, match=f"no checkpoint in {tmp_path} can be read: checkpoint .* is empty"):
         read_newest(tmp_path)
+
+
+def test_what_a_killed_saving_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".step-0000003.99-ab.tmp.pth"
+    left.write_bytes(b"half")
+    save_step(tmp_path, {"step": 2}, 2, keep=2)
+    open_stage(tmp_path, preset("xmem"))
+    assert not left.exists() and len(checkpoints(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

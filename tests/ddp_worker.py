@@ -17,7 +17,8 @@ from util.batch_norm import RankBatchNorm, synchronise_batch_norm
 
 def train_case(folder: Path) -> None:
     """Three steps on this rank's share."""
-    network, metrics = steps(folder, accumulate=int(os.environ.get("ACCUMULATE", "1")))
+    frozen: Any = os.environ.get("FREEZE_BN", "yes")
+    network, metrics = steps(folder, accumulate=int(os.environ.get("ACCUMULATE", "1")), freeze_bn=frozen)
     if distributed.is_main():
         torch.save({"network": network, "metrics": metrics}, folder / "result.pth")
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.affinity import readout, similarity, softmax_affinity
+from model.blocks import ImagePart
 from model.network import KeyFeatures, MatchingNetwork
 
 
@@ -109,12 +110,14 @@ class ClipNetwork(nn.Module):
         plan = draw_plan(seeds, frames, self.memory_frames, self.deep_update)
         features = self._encode_keys(images_BT3HW)
         grid = features.key.shape[-2:]
+        value_parts, decoder_parts = self._image_parts(features.f16)
         sensory = self.network.initial_sensory(batch, valid_BO.shape[1], grid[0], grid[1], like=images_BT3HW)
         bank = _ValueBank()
         masks, logits = first_masks_BOHW, []
         for t in range(frames):
             now = _frame(features, t)
             if t > 0:
+                now = now._replace(decoder_part=decoder_parts[t - 1])
                 affinity = self._match(features, now, plan.memory[t - 1])
                 read = readout(affinity, bank.gather(plan.memory[t - 1]).flatten(1, 2))
                 read = read.unflatten(1, (valid_BO.shape[1], -1)).unflatten(-1, tuple(grid))
@@ -122,7 +125,8 @@ class ClipNetwork(nn.Module):
                 logits.append(_without_padding(logit, valid_BO))
                 masks = torch.softmax(logits[-1], dim=1)[:, 1:]
             if t < frames - 1:
-                sensory = self._remember(bank, t, plan, images_BT3HW[:, t], now.f16, masks, sensory, valid)
+                image = images_BT3HW[:, t]
+                sensory = self._remember(bank, t, plan, image, value_parts[t], masks, sensory, valid)
         result = torch.stack(logits, dim=1)
         # Gradients, too, then come to every frame's value in every process, be they zero.
         return ClipOutput(result + 0 * bank.touch() if self.encode_all else result, features.key)
@@ -130,6 +134,13 @@ class ClipNetwork(nn.Module):
     def _encode_keys(self, images_BT3HW: Tensor) -> KeyFeatures:
         features = self.network.encode_key(images_BT3HW.flatten(0, 1))
         return features.map(lambda x: x.unflatten(0, images_BT3HW.shape[:2]))
+
+    def _image_parts(self, f16_BTCYX: Tensor) -> tuple[list[ImagePart], list[ImagePart]]:
+        """Return what fusing makes of each image alone: of all frames but the last, and of all but the first."""
+        frames = f16_BTCYX.unbind(dim=1)
+        value = self.network.value_part(torch.cat(frames[:-1]))
+        decoder = self.network.decoder_part(torch.cat(frames[1:]))
+        return value.chunk(len(frames) - 1), decoder.chunk(len(frames) - 1)
 
     def _match(self, features: KeyFeatures, query: KeyFeatures, memory_BM: np.ndarray) -> Tensor:
         """Return the affinity [B,M*P,P] of each clip's memory frames to its query."""
@@ -153,7 +164,7 @@ class ClipNetwork(nn.Module):
         t: int,
         plan: MemoryPlan,
         image_B3HW: Tensor,
-        f16: Tensor,
+        image_part: ImagePart,
         masks_BOHW: Tensor,
         sensory_BOSYX: Tensor | None,
         valid: np.ndarray,
@@ -162,17 +173,17 @@ class ClipNetwork(nn.Module):
         needed, deep = plan.encoded(t) | self.encode_all, plan.deep[t]
         if not needed.any():
             return sensory_BOSYX
-        real = None if valid[needed].all() else torch.from_numpy(np.flatnonzero(valid[needed])).to(f16.device)
-        rows = torch.from_numpy(np.flatnonzero(needed)).to(f16.device)
+        real = None if valid[needed].all() else torch.from_numpy(np.flatnonzero(valid[needed])).to(image_B3HW.device)
+        rows = torch.from_numpy(np.flatnonzero(needed)).to(image_B3HW.device)
         some = (lambda x: x) if needed.all() else (lambda x: x[rows])
         before = None if sensory_BOSYX is None else some(sensory_BOSYX)
         value, after = self.network.encode_value(
-            some(image_B3HW), some(f16), some(masks_BOHW), before, bool(deep.any()), rows_N=real
+            some(image_B3HW), image_part.map(some), some(masks_BOHW), before, bool(deep.any()), rows_N=real
         )
         bank.add(t, needed, value)
         if sensory_BOSYX is None or before is None or after is None or not deep.any():
             return sensory_BOSYX
-        chosen = torch.from_numpy(deep[needed]).to(f16.device)[:, None, None, None, None]
+        chosen = torch.from_numpy(deep[needed]).to(image_B3HW.device)[:, None, None, None, None]
         after = torch.where(chosen, after, before)
         return after if needed.all() else sensory_BOSYX.index_copy(0, rows, after)
 

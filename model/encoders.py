@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks import FusionBlock, merge_objects, split_objects
+from model.blocks import FusionBlock, ImagePart, merge_objects, split_objects
 from model.resnet import TrunkConfig, build_stages
 from model.sensory import SensoryReinforcer
 
@@ -93,8 +93,10 @@ class ValueEncoder(nn.Module):
             return masks
         return torch.cat([masks, masks.sum(dim=1, keepdim=True) - masks], dim=2)
 
-    def forward(self, image_B3HW: Tensor, f16: Tensor, masks_BOMHW: Tensor, rows_N: Tensor | None = None) -> Tensor:
-        """Encode the stacked masks of some objects into values [B,O,V,Y,X].
+    def forward(
+        self, image_B3HW: Tensor, f16: Tensor | ImagePart, masks_BOMHW: Tensor, rows_N: Tensor | None = None
+    ) -> Tensor:
+        """Encode the stacked masks of some objects into values [B,O,V,Y,X]; `f16` may be the fuser's part of it.
 
         Only the objects at `rows_N` of the flattened [B*O] go through the trunk, all without it: the others, which
         pad a batch, have no part in BatchNorm's statistics, and get features of zero.

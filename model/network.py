@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.aggregate import aggregate
+from model.blocks import ImagePart
 from model.encoders import KeyEncoder, KeyProjection, ValueEncoder
 from model.resnet import RESNET18, RESNET50, TINY_TRUNK, TrunkConfig
 
@@ -69,6 +70,7 @@ class KeyFeatures(NamedTuple):
         f16: features at stride 16.
         f8: features at stride 8.
         f4: features at stride 4.
+        decoder_part: what `MatchingNetwork.decoder_part` makes of f16, if it was computed ahead.
     """
 
     key: Tensor
@@ -77,6 +79,7 @@ class KeyFeatures(NamedTuple):
     f16: Tensor
     f8: Tensor
     f4: Tensor
+    decoder_part: ImagePart | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "KeyFeatures":
         """Apply a function to every tensor, to select frames or clips for example."""
@@ -87,6 +90,7 @@ class KeyFeatures(NamedTuple):
             change(self.f16),
             change(self.f8),
             change(self.f4),
+            None if self.decoder_part is None else self.decoder_part.map(change),
         )
 
 
@@ -127,10 +131,18 @@ class MatchingNetwork(nn.Module):
         key, shrinkage, selection = self.key_proj(f16)
         return KeyFeatures(key, shrinkage, selection, f16, f8, f4)
 
+    def value_part(self, f16: Tensor) -> ImagePart:
+        """Compute what the value encoder makes of f16 alone.
+
+        This and `decoder_part` are for clips: over all frames at once they are much faster than frame by frame, as
+        their weights are large and the pictures small.
+        """
+        return self.value_encoder.fuser.image_part(f16)
+
     def encode_value(
         self,
         image_B3HW: Tensor,
-        f16: Tensor,
+        f16: Tensor | ImagePart,
         mask_BOHW: Tensor,
         sensory_BOSYX: Tensor | None = None,
         deep_update: bool = True,
@@ -141,7 +153,7 @@ class MatchingNetwork(nn.Module):
 
         Args:
             image_B3HW: the normalised image.
-            f16: its features at stride 16.
+            f16: its features at stride 16, or what `value_part` made of them.
             mask_BOHW: probability of each object, in [0, 1].
             sensory_BOSYX: sensory memory before, or None for a network without one.
             deep_update: whether to refresh the sensory memory from the value.
@@ -203,6 +215,10 @@ class MatchingNetwork(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Decode a logit per object at stride 4 [B,O,1,4Y,4X]; the network's own part of `segment`."""
         raise TypeError(f"{type(self).__name__} does not define decode(); build a network with model.build_model")
+
+    def decoder_part(self, f16: Tensor) -> ImagePart:
+        """Compute what the decoder makes of f16 alone; see `value_part`."""
+        raise TypeError(f"{type(self).__name__} does not define decoder_part(); build a network with build_model")
 
     def initial_sensory(self, batch: int, objects: int, height: int, width: int, like: Tensor) -> Tensor | None:
         """Zero sensory memory [B,O,S,Y,X] in fp32 on `like`'s device, or None for a network without one.

@@ -32,6 +32,7 @@ from model.weights import load_checkpoint
 from util import distributed
 from util.cli import run
 from util.device import peak_memory_bytes, resolve_precision, select_device
+from util.progress import CurrentStderr
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def segment(
     todo = [video for video in videos if video.name not in results]
     mine = [todo[job] for job in distributed.share([len(video) for video in todo])[distributed.rank()]]
     kind = progressbar.ProgressBar if distributed.is_main() and mine else progressbar.NullBar
-    with kind(max_value=sum(len(video) for video in mine)) as bar:
+    with kind(max_value=sum(len(video) for video in mine), fd=CurrentStderr()) as bar:
         done = 0
         for video in mine:
             results[video.name] = segment_one(config, views, video, output, bar, done)

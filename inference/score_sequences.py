@@ -1,20 +1,16 @@
 """Reading and scoring the masks of sequences, in this process or in several."""
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import progressbar
 
 from inference.metrics import mask_scores
 from inference.score_inputs import SequencePlan
 from util.palette import read_mask
+from util.progress import with_progress
+from util.workers import map_processes
 
 # Of one object: "J" and "F", each a value for every scored frame, by the frame's name.
 FrameValues = dict[str, dict[str, float]]
@@ -82,13 +78,18 @@ def score_sequences(jobs: Sequence[ScoreJob], workers: int = 0, show_progress: b
 
     Raises:
         ValueError: for a file that holds no object ids.
-        RuntimeError: when a process dies.
+        ChildProcessError: when a process dies.
     """
-    results: dict[int, SequenceScores] = {}
-    with _progress(sum(len(job.plan.scored) for job in jobs), show_progress) as advance:
-        for position, result in _in_processes(jobs, workers) if workers else _in_turn(jobs):
-            results[position] = result
-            advance(len(jobs[position].plan.scored))
+    # Long sequences first: no process is left alone with one at the end.
+    order = sorted(range(len(jobs)), key=lambda position: -len(jobs[position].plan.scored))
+    longest_first = [jobs[position] for position in order]
+    scored: Iterator[tuple[ScoreJob, SequenceScores]] = zip(
+        longest_first, map_processes(score_sequence, longest_first, max(workers, 1)), strict=True
+    )
+    if show_progress:
+        total = sum(len(job.plan.scored) for job in jobs)
+        scored = with_progress(scored, total, "scoring", units=lambda pair: len(pair[0].plan.scored))
+    results = dict(zip(order, (scores for _, scores in scored), strict=True))
     return [results[position] for position in range(len(jobs))]
 
 
@@ -100,39 +101,3 @@ def object_ids(ids_HW: np.ndarray) -> list[int]:
 def _read_ids(path: Path, single_object: bool) -> np.ndarray:
     ids = read_mask(path)
     return (ids > 0).astype(np.uint8) if single_object else ids
-
-
-def _in_turn(jobs: Sequence[ScoreJob]) -> Iterator[tuple[int, SequenceScores]]:
-    for position, job in enumerate(jobs):
-        yield position, score_sequence(job)
-
-
-def _in_processes(jobs: Sequence[ScoreJob], workers: int) -> Iterator[tuple[int, SequenceScores]]:
-    # Long sequences first: no process is left alone with one at the end.
-    order = sorted(range(len(jobs)), key=lambda position: -len(jobs[position].plan.scored))
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_start_worker)
-    try:
-        futures = {pool.submit(score_sequence, jobs[position]): position for position in order}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            "a scoring process ended unexpectedly: too little memory, or the calling script does its work without "
-            'if __name__ == "__main__":. Use fewer workers, or workers=0.'
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    cv2.setNumThreads(1)  # the processes share the cores already
-
-
-@contextmanager
-def _progress(total: int, show: bool) -> Iterator[Callable[[int], None]]:
-    if not show:
-        yield lambda frames: None
-        return
-    with progressbar.ProgressBar(max_value=total, prefix="scoring ") as bar:
-        yield lambda frames: bar.update(bar.value + frames)

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Elements of the similarity that exist at once during inference: queries are processed in blocks of this many.
-_BLOCK_ELEMENTS = 1 << 24
+# Elements of the similarity that exist at once during inference: queries are processed in blocks of this many. A CPU's
+# allocator gives such a block the same pages again and again, where a larger one would cost page faults every time.
+_BLOCK_ELEMENTS = {"cpu": 1 << 22, "other": 1 << 24}
 
 
 def _memory_side(key_NK: Tensor, shrinkage_N1: Tensor | None, anisotropic: bool) -> Tensor:
@@ -116,8 +117,10 @@ def match_top_k(
     """
     elements, positions = memory_key_NK.shape[0], query_key_KP.shape[1]
     kept = elements if top_k is None else min(top_k, elements)
-    block = max(_BLOCK_ELEMENTS // elements, 1)
-    with torch.autocast(device_type=memory_key_NK.device.type, enabled=False):
+    device = memory_key_NK.device.type
+    most = max(_BLOCK_ELEMENTS.get(device, _BLOCK_ELEMENTS["other"]) // elements, 1)
+    block = math.ceil(positions / math.ceil(positions / most))  # equal blocks
+    with torch.autocast(device_type=device, enabled=False):
         memory_ND = _memory_side(memory_key_NK, memory_shrinkage_N1, query_selection_KP is not None)
         query_DP = _query_side(query_key_KP, query_selection_KP, memory_shrinkage_N1 is not None)
         # Queries are rows here: top-k then runs over contiguous memory.

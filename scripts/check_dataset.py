@@ -22,7 +22,8 @@ if __name__ == "__main__":
 from dataset.check import Findings, PicturesTask, Size, VideoTask, check, pictures_of
 from dataset.layout import Layout, Part, find_layout, subfolders
 from dataset.protocols import required_frames
-from util.workers import default_processes, map_processes, with_progress
+from util.progress import with_progress
+from util.workers import default_processes, map_processes
 
 _PICTURES_PER_TASK = 50
 _SIZES_SHOWN = 3

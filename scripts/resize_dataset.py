@@ -26,7 +26,8 @@ from dataset.frames import IMAGE_SUFFIXES, read_rgb
 from dataset.layout import Layout, find_layout
 from util.atomic import atomic_write, remove
 from util.palette import read_mask
-from util.workers import default_processes, map_processes, with_progress
+from util.progress import with_progress
+from util.workers import default_processes, map_processes
 
 MARKER = "resized.json"
 _FILES_PER_TASK = 40

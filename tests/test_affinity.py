@@ -77,7 +77,7 @@ def test_query_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         return sparse_readout(match_top_k(key[0].T, shrinkage[0].T, query[0], selection[0], 3), value)
 
     whole = run()
-    monkeypatch.setattr(affinity, "_BLOCK_ELEMENTS", 14)  # two queries at a time
+    monkeypatch.setitem(affinity._BLOCK_ELEMENTS, "cpu", 14)  # two queries at a time
     torch.testing.assert_close(run(), whole)
 
 

@@ -1,14 +1,45 @@
-"""The progress bar of a training run."""
+"""Progress bars on stderr: for work done piece by piece, and for a training run."""
 
+import io
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 import progressbar
+
+R = TypeVar("R")
 
 _SHOWN = "step %(step)d  loss %(loss).3f  IoU %(iou).3f  data wait %(wait)3.0f%%  "
 _LEFT = "  %(left)s left"
 _UNITS = 10_000  # the bar counts the share of the run, so that its end fits runs limited by time, too
+
+
+class CurrentStderr(io.TextIOBase):
+    """The standard error of the moment: progressbar keeps that of its first bar, which may be closed by now."""
+
+    def write(self, text: str) -> int:
+        """Write to it."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush it."""
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal."""
+        return sys.stderr.isatty()
+
+
+def with_progress(results: Iterable[R], total: int, label: str, units: Callable[[R], int] = lambda _: 1) -> Iterator[R]:
+    """Yield the results and show on stderr how many of `total` are done; a result may count for several."""
+    done = 0
+    with progressbar.ProgressBar(max_value=max(total, 1), prefix=f"{label} ", fd=CurrentStderr()) as bar:
+        for result in results:
+            yield result
+            done += units(result)
+            bar.update(min(done, max(total, 1)))
 
 
 class TrainingBar:
@@ -25,7 +56,7 @@ class TrainingBar:
         self._left = progressbar.FormatCustomText(_LEFT, {"left": "?"})
         widgets = [progressbar.Percentage(), " ", self._text, progressbar.Bar(), self._left]
         kind = progressbar.ProgressBar if shown else progressbar.NullBar
-        self._bar = kind(max_value=_UNITS, widgets=widgets)
+        self._bar = kind(max_value=_UNITS, widgets=widgets, fd=CurrentStderr())
 
     def show(self, progress: float, step: int, scalars: Mapping[str, float]) -> None:
         """Show the state after a step: `progress` in [0, 1], and the scalars loss, iou and data_wait."""

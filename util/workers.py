@@ -1,9 +1,7 @@
-"""Work shared out over processes: results in order, few tasks in flight, a progress bar."""
+"""Work shared out over processes: results in order, few tasks in flight."""
 
-import io
 import os
 import signal
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -12,7 +10,6 @@ from multiprocessing import get_context
 from typing import TypeVar
 
 import cv2
-import progressbar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -57,29 +54,6 @@ def map_processes(function: Callable[[T], R], tasks: Iterable[T], processes: int
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def with_progress(results: Iterable[R], total: int, label: str, units: Callable[[R], int] = lambda _: 1) -> Iterator[R]:
-    """Yield the results and show on stderr how many of `total` are done; a result may count for several."""
-    done = 0
-    with progressbar.ProgressBar(max_value=max(total, 1), prefix=f"{label} ", fd=_Stderr()) as bar:
-        for result in results:
-            yield result
-            done += units(result)
-            bar.update(min(done, max(total, 1)))
-
-
-class _Stderr(io.TextIOBase):
-    """The standard error of the moment: progressbar keeps that of its first bar, which may be closed by now."""
-
-    def write(self, text: str) -> int:
-        return sys.stderr.write(text)
-
-    def flush(self) -> None:
-        sys.stderr.flush()
-
-    def isatty(self) -> bool:
-        return sys.stderr.isatty()
 
 
 def _start_worker() -> None:

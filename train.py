@@ -1,195 +1,245 @@
-"""Train a network: `python train.py --model xmem --size tiny --stage 2 --dataset sample`."""
+"""Train a network, on one process or, with torchrun, on many.
+
+python train.py --model xmem --size tiny --stage 2 --dataset sample
+
+torchrun --nproc_per_node=8 train.py --model xmem --stage 03
+
+torchrun --nproc_per_node=8 train.py --resume latest
+"""
 
 import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from dataset.build import build_loader
+from dataset.build import build_loader, find_sources
 from dataset.clip import ClipBatch
-from model import build_model
-from model.clip import ClipNetwork
+from dataset.sampling import GapSchedule, Shard
+from inference.pictures import clip_picture
+from inference.validate import open_validation, validate
 from model.losses import bootstrap_share, mean_iou, segmentation_losses, total_loss
-from model.weights import FORMAT, VERSION, load_weights
-from util import cli
-from util.checkpoint import read_checkpoint, save_checkpoint
-from util.config import TrainConfig, plain, with_defaults
-from util.device import autocast, resolve_precision, select_device
+from model.train_state import TrainState, build_state, payload, progress, weights_payload
+from util import cli, distributed
+from util.checkpoint import save_checkpoint
+from util.config import TrainConfig, plain
+from util.device import autocast, select_device
 from util.metric_log import MetricLog
-from util.optim import (
-    RunningMean,
-    build_optimizer,
-    clip_gradient,
-    freeze_batch_norm,
-    learning_rate,
-    set_learning_rate,
-)
-from util.presets import preset
+from util.optim import clip_gradient, learning_rate, set_learning_rate
 from util.progress import training_bar
+from util.provenance import run_facts
+from util.run_folder import BEST, LAST, open_stage, read_newest, save_step, start_run, write_record
+from util.run_plan import RunPlan, plan_run
+from util.step_metrics import StepMetrics
+from util.stop import StopRequest, stop_signals
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT = "last.pth"
 DESCRIPTION = (
-    "Train a network. --model, --size and --stage choose a preset; every other flag replaces one of its values."
+    "Train a network. --model, --size and --stage choose a preset; every other flag replaces one of its values. "
+    "With torchrun, processes share the clips of each step. Examples: train.py --model xmem --stage 03; "
+    "train.py --model stcn --size tiny --stage 2 --dataset sample; train.py --resume latest."
 )
 
 
-@dataclass
-class TrainState:
-    """All that a run changes.
+def command_line(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and train, or print the resolved run."""
+    with cli.program():
+        plan = plan_run(list(sys.argv[1:] if arguments is None else arguments), "train.py", DESCRIPTION)
+        if plan.stages[0].print_config:
+            resolved = [plain(stage) for stage in plan.stages]
+            print(json.dumps(resolved if len(resolved) > 1 else resolved[0], indent=2))  # noqa: T201
+            return
+        main(plan)
 
-    Attributes:
-        network: unrolls clips; its `network` is what gets trained.
-        optimizer: over all its parameters.
-        scaler: of the loss in fp16; does nothing otherwise.
-        mean: running mean of the weights, if the run keeps one.
-        step: steps done.
-        seconds: spent in training so far.
+
+def main(plan: RunPlan) -> None:
+    """Run the stages of a plan one after the other, from where it was left.
+
+    Raises ValueError, FileNotFoundError and OSError, as the command line shows them; SystemExit when a signal asked
+    for the end.
     """
-
-    network: ClipNetwork
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    mean: RunningMean | None
-    step: int = 0
-    seconds: float = 0.0
-
-    def progress(self, config: TrainConfig) -> float:
-        """Return the share of the run that is over, of its steps or of its time, whichever ends it first."""
-        by_time = self.seconds / (60 * config.max_minutes) if config.max_minutes > 0 else 0.0
-        return max(self.step / config.iterations, by_time)
-
-
-def main(config: TrainConfig) -> None:
-    """Run a training: build, loop, save.
-
-    Raises ValueError, FileNotFoundError and OSError, as the command line shows them.
-    """
-    if config.print_config:
-        print(json.dumps(plain(config), indent=2))  # noqa: T201
-        return
-    check(config)
-    device = select_device(config.device)
-    torch.manual_seed(config.seed)
-    loader = build_loader(config, device)
-    state = build_state(config, device)
-    folder = open_folder(config)
-    with MetricLog(folder) as log:
-        fit(state, iter(loader), config, log)
-    logger.info("trained %d steps in %.1f minutes; weights in %s", state.step, state.seconds / 60, folder / CHECKPOINT)
+    device = select_device(plan.stages[0].device)
+    with distributed.process_group(device), distributed.lost_ranks(), stop_signals() as stop:
+        for config in plan.stages:
+            check(config)
+        first, saved = find_start(plan)
+        for config in plan.stages[first + 1 :]:  # what a later stage lacks is better known now
+            find_sources(config.data, config.clip.frames, config.stage)
+        for config in plan.stages[first:]:
+            loader = build_loader(config, device, first_step=0 if saved is None else saved["step"])
+            state = build_state(config, device, saved)
+            if distributed.is_main():
+                prepare_folders(plan, config)
+            fit(state, iter(loader), config, stop)
+            saved = None
+            if stop.signal and state.progress(config) < 1:
+                logger.info("stopped by signal %d at step %d: continue with --resume", stop.signal, state.step)
+            if stop.signal:
+                raise SystemExit(128 + stop.signal)
 
 
 def check(config: TrainConfig) -> None:
     """Raise ValueError for values out of range that nothing else checks."""
-    for name in ("iterations", "batch_size", "save_every", "log_every"):
+    for name in ("iterations", "batch_size", "accumulate", "save_every", "log_every"):
         if getattr(config, name) < 1:
             raise ValueError(f"--{name} {getattr(config, name)}: expected at least 1.")
+    if config.keep < 0 or config.picture_every < 0 or config.validation.validate_every < 0:
+        raise ValueError("--keep, --picture_every and --validate_every: expected at least 0.")
     if config.clip.frames < 2:
         raise ValueError(f"--frames {config.clip.frames}: expected at least 2, the first holds the given masks.")
     if config.clip.memory_frames < 0 or config.clip.max_objects < 1:
         raise ValueError("--memory_frames must be at least 0, --max_objects at least 1.")
+    Shard(ranks=distributed.world_size(), accumulate=config.accumulate).part_size(config.batch_size)
+    if config.validation.validate_every:
+        open_validation(config.validation)
 
 
-def build_state(config: TrainConfig, device: torch.device) -> TrainState:
-    """Build network, optimiser and scaler, from fresh weights or from --checkpoint."""
-    model = build_model(config.model, config.size, mask_channels=1 if config.stage == "0" else 2)
-    if config.checkpoint is not None:
-        load_weights(model, read_checkpoint(config.checkpoint), f"checkpoint {config.checkpoint}")
-    network = ClipNetwork(model, config.clip.memory_frames, config.clip.deep_update)
-    # Pictures come channels-last, which suits convolutions on CPUs and, in half precision, on GPUs.
-    network = network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    frozen = config.freeze_bn == "yes" or (config.freeze_bn == "auto" and config.checkpoint is not None)
-    if frozen:
-        freeze_batch_norm(network)
-    logger.info(
-        "%s %s from %s: %.1f M parameters, BatchNorm %s, on %s",
-        config.model,
-        config.size,
-        config.checkpoint or "random weights",
-        sum(parameter.numel() for parameter in model.parameters()) / 1e6,
-        "keeps its statistics" if frozen else "trains",
-        device,
-    )
-    return TrainState(
-        network=network,
-        optimizer=build_optimizer(network.parameters(), config.optim),
-        scaler=torch.amp.GradScaler(device.type, enabled=resolve_precision(device, config.precision) == "fp16"),
-        mean=RunningMean(model, config.optim.ema) if config.optim.ema else None,
-    )
+def find_start(plan: RunPlan) -> tuple[int, Mapping[str, Any] | None]:
+    """Return the stage to begin with and, where it has begun already, its newest checkpoint.
+
+    Raises ValueError when the run is over.
+    """
+    if not plan.resumed:
+        return 0, None
+    for change in plan.changed:
+        logger.warning("resumed with another setting: %s", change)
+    for number in reversed(range(len(plan.stages))):
+        newest = read_newest(plan.stages[number].folder())
+        if newest is None:
+            continue
+        path, saved = newest
+        if progress(plan.stages[number], saved["step"], saved.get("seconds", 0.0)) < 1:
+            logger.info("resuming from %s", path)
+            return number, saved
+        if number + 1 < len(plan.stages):
+            return number + 1, None
+        raise ValueError(f"the run in {plan.folder} is over ({path}): to go on, give it more --iterations.")
+    return 0, None
 
 
-def open_folder(config: TrainConfig) -> Path:
-    """Make the folder of the run and write its configuration there; ValueError if another run's weights are in it."""
-    folder = config.folder()
-    if (folder / CHECKPOINT).exists() and not config.overwrite:
-        raise ValueError(
-            f"{folder} holds the weights of another run: choose another --output, or replace it with --overwrite."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in (CHECKPOINT, "metrics.jsonl"):
-        (folder / old).unlink(missing_ok=True)
-    (folder / "config.json").write_text(json.dumps(plain(config), indent=2) + "\n")
-    return folder
+def prepare_folders(plan: RunPlan, config: TrainConfig) -> None:
+    """Write what the run is into its folder, and a stage's configuration into the stage's."""
+    if config is plan.stages[0] and not plan.resumed:
+        start_run(plan.folder, plan.stages, config.overwrite)
+    open_stage(config.folder(), config)
+    write_record(plan.folder, plan.stages, run_facts() | {"stage": config.stage})
 
 
-def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, log: MetricLog) -> None:
-    """Train until the steps or the minutes are over, writing metrics and checkpoints."""
-    device = next(state.network.parameters()).device
-    started = time.monotonic()
-    pending = Pending()
-    with training_bar() as bar:
-        while state.progress(config) < 1:
+def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, stop: StopRequest) -> None:
+    """Train a stage until its steps or minutes are over or a signal asks for the end; write metrics and checkpoints."""
+    began, metrics = time.monotonic() - state.seconds, StepMetrics()
+    is_main = distributed.is_main()
+    resumed_at = state.step if state.step else None
+    with (
+        MetricLog(config.folder(), resumed_at) if is_main else nullcontext() as log,
+        training_bar(state.progress(config), shown=is_main) as bar,
+    ):
+        over = False
+        while not over:
             waiting = time.monotonic()
-            batch = next(batches)
-            pending.waited += time.monotonic() - waiting
-            metrics = train_step(state, batch.to(device), config)
-            pending.add(state.step, metrics, batch)
-            state.seconds = time.monotonic() - started
-            over = state.progress(config) >= 1
-            saving = over or state.step % config.save_every == 0
-            if saving or state.step % config.log_every == 0:
-                scalars = pending.flush(state, config)
-                log.write(state.step, scalars)
-                bar.show(state.progress(config), state.step, scalars)
-            if saving:
+            parts = [next(batches) for _ in range(config.accumulate)]
+            metrics.waited += time.monotonic() - waiting
+            values, logits = train_step(state, parts, config)
+            metrics.add(state.step, values, [part.names for part in parts])
+            metrics.redraws += sum(part.redraws for part in parts)
+            # Every process must end at the same step.
+            stopping, state.seconds = distributed.largest([stop.signal, time.monotonic() - began])
+            stop.signal = int(stopping)
+            over = state.progress(config) >= 1 or stop.signal > 0
+            validating = is_due(state.step, config.validation.validate_every, over and not stop.signal)
+            saving = is_due(state.step, config.save_every, over)
+            if is_due(state.step, config.log_every, saving or validating):
+                scalars = metrics.flush(fp16=state.scaler.is_enabled()) | schedule_values(state, config)
+                scalars["clips_per_second"] = scalars.pop("steps_per_second") * config.batch_size
+                if log is not None:
+                    log.scalars(state.step, scalars)
+                    bar.show(state.progress(config), state.step, scalars)
+            if log is not None and is_due(state.step, config.picture_every, False):
+                log.images(state.step, {"clip": clip_picture(parts[-1], logits)})
+            if validating:
+                score(state, config, log)
+            if saving and is_main:
                 # After the flush: weights that a non-finite loss has spoilt are never saved.
-                save_checkpoint(config.folder() / CHECKPOINT, payload(state, config))
-
-
-def train_step(state: TrainState, batch: ClipBatch, config: TrainConfig) -> dict[str, Tensor]:
-    """Do one step and return its detached metrics; no input, output or synchronisation."""
-    device = batch.images_BT3HW.device
-    set_learning_rate(state.optimizer, learning_rate(config.optim, state.step, state.progress(config)))
-    with autocast(device, config.precision):
-        output = state.network(batch.network_images(), batch.first_masks(), batch.valid_BO, batch.seeds)
-    labels = batch.labels_BTHW[:, 1:]
-    losses = segmentation_losses(
-        output.logits,
-        labels,
-        batch.valid_BO,
-        share=pixel_share(state, config),
-        slots=config.clip.max_objects,
-        dice=config.loss.dice > 0,
+                save_step(config.folder(), payload(state, config), state.step, config.keep)
+            del logits  # of no use to the next step, which needs the memory
+    logger.info(
+        "stage %s: %d steps in %.1f minutes; weights in %s",
+        config.stage,
+        state.step,
+        state.seconds / 60,
+        config.folder() / LAST,
     )
-    total = total_loss(losses, {"dice": config.loss.dice})
+
+
+def train_step(state: TrainState, parts: Sequence[ClipBatch], config: TrainConfig) -> tuple[dict[str, Tensor], Tensor]:
+    """Do one step on this process's clips; no input or output, no waiting for a GPU.
+
+    Returns the detached metrics, a value for each part, and the last part's label logits.
+    """
+    device = next(state.network.parameters()).device
+    set_learning_rate(state.optimizer, learning_rate(config.optim, state.step, state.progress(config)))
     state.optimizer.zero_grad(set_to_none=True)
-    state.scaler.scale(total).backward()
+    metrics: list[dict[str, Tensor]] = []
+    for part in parts:
+        batch = part.to(device)
+        labels = batch.labels_BTHW[:, 1:]
+        with state.reducing(last=part is parts[-1]):
+            with autocast(device, config.precision):
+                output = state.parallel(batch.network_images(), batch.first_masks(), part.valid_BO, batch.seeds)
+            losses = segmentation_losses(
+                output.logits,
+                labels,
+                batch.valid_BO,
+                share=pixel_share(state, config),
+                slots=config.clip.max_objects,
+                dice=config.loss.dice > 0,
+                dice_background=config.loss.dice_background,
+            )
+            total = total_loss(losses, {"dice": config.loss.dice})
+            # Losses are means over clips: the mean of equal parts, and of processes, is that of the whole batch.
+            state.scaler.scale(total / len(parts)).backward()
+        iou = mean_iou(output.logits, labels, batch.valid_BO)
+        metrics.append({name: value.detach() for name, value in {**losses, "loss": total, "iou": iou}.items()})
     state.scaler.unscale_(state.optimizer)
-    norm = clip_gradient(state.network.parameters(), config.optim.clip_gradient)
+    norm = clip_gradient(state.network.parameters(), config.optim.clip_gradient).detach()
     state.scaler.step(state.optimizer)
     state.scaler.update()
     if state.mean is not None:
-        state.mean.update(state.network.network)
+        state.mean.update(state.model)
     state.step += 1
-    metrics = {**losses, "loss": total, "gradient_norm": norm, "iou": mean_iou(output.logits, labels, batch.valid_BO)}
-    return {name: value.detach() for name, value in metrics.items()}
+    joined = {name: torch.stack([values[name] for values in metrics]) for name in metrics[0]}
+    return joined | {"gradient_norm": norm.expand(len(parts))}, output.logits.detach()
+
+
+def score(state: TrainState, config: TrainConfig, log: MetricLog | None) -> None:
+    """Validate, log the figures, and keep the weights if they are the best so far."""
+    device = next(state.network.parameters()).device
+    figures = validate(state.model, config.validation, device, state.mean.weights if state.mean is not None else None)
+    logger.info("step %d: J&F %.1f on %s", state.step, 100 * figures["J&F"], config.validation.val_dataset)
+    if figures["J&F"] > state.best:
+        state.best = figures["J&F"]
+        if log is not None:
+            save_checkpoint(config.folder() / BEST, weights_payload(state, config) | {"figures": figures})
+    if log is not None:
+        log.scalars(state.step, {f"validation/{name}": value for name, value in figures.items()})
+
+
+def schedule_values(state: TrainState, config: TrainConfig) -> dict[str, float]:
+    """Return the scalars that schedules had in the last step."""
+    gaps = GapSchedule(gaps=config.clip.gaps, starts=config.clip.gap_starts)
+    scale = {"loss_scale": state.scaler.get_scale()} if state.scaler.is_enabled() else {}
+    return scale | {
+        "lr": state.optimizer.param_groups[-1]["lr"],
+        "pixel_share": pixel_share(state, config),
+        "gap": gaps.at(state.step - 1, config.iterations),
+        "minutes": state.seconds / 60,
+    }
 
 
 def pixel_share(state: TrainState, config: TrainConfig) -> float:
@@ -198,88 +248,9 @@ def pixel_share(state: TrainState, config: TrainConfig) -> float:
     return bootstrap_share(state.step, loss.bootstrap_start, loss.bootstrap_end, loss.bootstrap_share)
 
 
-def payload(state: TrainState, config: TrainConfig) -> dict[str, object]:
-    """Return what a checkpoint holds."""
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "network": state.network.network.state_dict(),
-        **({"ema": state.mean.weights} if state.mean is not None else {}),
-        "step": state.step,
-        "stage": config.stage,
-        "config": plain(config),
-    }
-
-
-@dataclass
-class Pending:
-    """Metrics of the steps since the last line of the log; they stay on the device until then."""
-
-    steps: list[int] = field(default_factory=list)
-    metrics: list[dict[str, Tensor]] = field(default_factory=list)
-    names: list[tuple[str, ...]] = field(default_factory=list)
-    redraws: int = 0
-    waited: float = 0.0
-    since: float = field(default_factory=time.monotonic)
-
-    def add(self, step: int, metrics: dict[str, Tensor], batch: ClipBatch) -> None:
-        """Remember a step."""
-        self.steps.append(step)
-        self.metrics.append(metrics)
-        self.names.append(batch.names)
-        self.redraws += batch.redraws
-
-    def flush(self, state: TrainState, config: TrainConfig) -> dict[str, float]:
-        """Return the means since the last flush, and start anew.
-
-        Raises ValueError, with the step, the term and the clips, if one was not finite.
-        """
-        terms = list(self.metrics[0])
-        values = torch.stack([torch.stack([metrics[term].float() for term in terms]) for metrics in self.metrics]).cpu()
-        self._check_finite(terms, values, fp16=state.scaler.is_enabled())
-        seconds = time.monotonic() - self.since
-        finite = values.isfinite()
-        means = values.where(finite, torch.zeros(())).sum(0) / finite.sum(0).clamp(min=1)
-        scalars = dict(zip(terms, means.tolist(), strict=True)) | {
-            "lr": state.optimizer.param_groups[0]["lr"],
-            "pixel_share": pixel_share(state, config),
-            "clips_per_second": len(self.steps) * config.batch_size / seconds,
-            "data_wait": self.waited / seconds,
-            "redraws": self.redraws / len(self.steps),
-            "minutes": state.seconds / 60,
-        }
-        if state.scaler.is_enabled():
-            scalars["loss_scale"] = state.scaler.get_scale()
-        self.__init__()  # type: ignore[misc]
-        return scalars
-
-    def _check_finite(self, terms: Sequence[str], values: Tensor, fp16: bool) -> None:
-        for row, step in enumerate(self.steps):
-            bad = [term for term, value in zip(terms, values[row], strict=True) if not value.isfinite()]
-            if fp16 and bad == ["gradient_norm"]:
-                logger.warning(
-                    "step %d: gradients overflowed in fp16; the step was skipped, the loss scale halved", step
-                )
-            elif bad:
-                raise ValueError(
-                    f"step {step}: {', '.join(bad)} not finite; the run stops. Clips: {'; '.join(self.names[row])}. "
-                    "Try a smaller --lr, --clip_gradient 1 or --precision fp32."
-                )
-
-
-def command_line(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line and train: first the flags that choose the preset, then all of them."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = {"model": "xmem", "size": "base", "stage": "2"}
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        name, _, value = word.removeprefix("--").partition("=")
-        if word.startswith("--") and name in chosen:
-            chosen[name] = value or following
-    try:
-        run = preset(**chosen)
-    except ValueError as error:
-        cli.fail(str(error))
-    cli.run(main, with_defaults(run), "train.py", DESCRIPTION, words)
+def is_due(step: int, every: int, over: bool) -> bool:
+    """Return whether something that happens every so many steps (0: never), and at the end, happens after `step`."""
+    return every > 0 and (over or step % every == 0)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ class ClipRequest:
         max_gap: largest distance between neighbouring frames, in frames of a source annotated on every frame.
         seed: seed of all that is drawn for the clip.
         frames: frame indices; None draws them.
+        plain: without rotation and shear of single frames.
     """
 
     source: int
@@ -27,6 +28,7 @@ class ClipRequest:
     max_gap: int
     seed: int
     frames: tuple[int, ...] | None = None
+    plain: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

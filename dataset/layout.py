@@ -13,7 +13,7 @@ RESOLUTIONS = ("480p", "1080p", "Full-Resolution")
 _DAVIS_PLACES = ("", "trainval", "test-dev", "2016", "2017", "2017/trainval", "2017/test-dev")
 _IMAGES, _MASKS = "JPEGImages", "Annotations"
 # More folders of pictures than this are the classes of one set, not sets of their own.
-_MOST_SETS = 20
+MOST_SETS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +182,7 @@ def _static(root: Path) -> Layout | None:
         return None  # a folder of several data sets, of which one could be static
     flat = [child for child in children if _has_pictures(child)]
     classes = {child: [child / name for name in subfolders(child) if _has_pictures(child / name)] for child in children}
-    if not any(classes.values()) and len(flat) > _MOST_SETS:
+    if not any(classes.values()) and len(flat) > MOST_SETS:
         return Layout(name="static pictures", root=root, sets=(StaticSet(name=root.name, folders=tuple(flat)),))
     folders = {child: (child,) if child in flat else tuple(classes[child]) for child in children}
     sets = tuple(StaticSet(name=child.name, folders=found) for child, found in folders.items() if found)

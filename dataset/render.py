@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import cv2
 import numpy as np
 import torch
 
 from dataset.clip import Clip, ClipRequest
 from dataset.transforms import FrameTransform, apply_colour, decode_reduction, warp_image, warp_mask
+from util.palette import count_ids
 
 # An object counts when it covers at least this share of the crop: 8 pixels at 128x128, 72 at 384x384.
 _SMALLEST_SHARE = 1 / 2048
@@ -25,7 +27,7 @@ def attempts(request: ClipRequest, videos: int) -> Iterator[tuple[int, int, np.r
 
 def visible_objects(cropped_ids: np.ndarray) -> list[int]:
     """Return the ids that cover enough of a crop [S,S], ascending."""
-    counts = np.bincount(cropped_ids.ravel())
+    counts = count_ids(cropped_ids)
     counts[0] = 0
     return [int(i) for i in np.flatnonzero(counts >= max(cropped_ids.size * _SMALLEST_SHARE, 1))]
 
@@ -73,7 +75,7 @@ def render_clip(
 def _relabel(ids_HW: np.ndarray, ids: Sequence[int]) -> np.ndarray:
     table = np.zeros(np.iinfo(ids_HW.dtype).max + 1, np.uint8)
     table[list(ids)] = np.arange(1, len(ids) + 1)
-    return table[ids_HW]
+    return cv2.LUT(ids_HW, table) if len(table) == 256 else table[ids_HW]
 
 
 def _check_size(image: np.ndarray, mask: np.ndarray, reduction: int, name: str) -> None:

@@ -54,6 +54,7 @@ class ClipStream:
         iterations: steps of the run, for the gap schedule.
         gaps: the gap schedule.
         seed: the run's seed.
+        plain_end: so many last steps come without rotation and shear of single frames.
     """
 
     videos: tuple[int, ...]
@@ -62,6 +63,7 @@ class ClipStream:
     iterations: int
     gaps: GapSchedule
     seed: int
+    plain_end: int = 0
 
     def __post_init__(self) -> None:
         """Raise ValueError for sources without videos or weights that are no positive integers."""
@@ -79,15 +81,16 @@ class ClipStream:
     def requests(self, step: int) -> list[ClipRequest]:
         """Return the requests of a step (from 0), in order."""
         first, max_gap = step * self.batch_size, self.gaps.at(step, self.iterations)
-        return [self._request(first + i, max_gap) for i in range(self.batch_size)]
+        plain = step >= self.iterations - self.plain_end
+        return [self._request(first + i, max_gap, plain) for i in range(self.batch_size)]
 
-    def _request(self, position: int, max_gap: int) -> ClipRequest:
+    def _request(self, position: int, max_gap: int, plain: bool) -> ClipRequest:
         epoch, place = divmod(position, len(self))
         slot = int(_shuffled(len(self), self.seed, epoch)[place])
         seed = int(np.random.SeedSequence([self.seed, position]).generate_state(1, np.uint64)[0] >> 1)
         for source, (count, weight) in enumerate(zip(self.videos, self.weights, strict=True)):
             if slot < count * weight:
-                return ClipRequest(source=source, video=slot % count, max_gap=max_gap, seed=seed)
+                return ClipRequest(source=source, video=slot % count, max_gap=max_gap, seed=seed, plain=plain)
             slot -= count * weight
         raise AssertionError("the pass is as long as its sources")
 
@@ -99,22 +102,57 @@ def _shuffled(length: int, seed: int, epoch: int) -> np.ndarray:
     return order
 
 
-class StepSampler(Sampler[list[ClipRequest]]):
-    """The batch sampler of a data loader: the requests of each step from `first` to the last of the run."""
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """Which clips of every step a process loads, and in how many parts.
 
-    def __init__(self, stream: ClipStream, first: int = 0) -> None:
-        """Start at step `first`, 0 for a new run."""
+    Attributes:
+        rank: of the process.
+        ranks: number of processes; each loads as many clips of a step as the others.
+        accumulate: equal parts in which a process loads its clips, each a batch of its own.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+    accumulate: int = 1
+
+    def part_size(self, batch_size: int) -> int:
+        """Return the clips of a part; ValueError, with the nearest sizes that work, if a step does not divide so."""
+        parts = self.ranks * self.accumulate
+        if batch_size % parts == 0:
+            return batch_size // parts
+        below, above = batch_size // parts * parts, (batch_size // parts + 1) * parts
+        nearest = f"{below} or {above}" if below else str(above)
+        raise ValueError(
+            f"--batch_size {batch_size} does not divide into {self.ranks} processes x {self.accumulate} parts "
+            f"(--accumulate): the nearest that work are {nearest}."
+        )
+
+
+class StepSampler(Sampler[list[ClipRequest]]):
+    """The batch sampler of a data loader: the requests of each step from `first` to the last of the run.
+
+    Of each step, a shard's requests come in its parts, one after the other.
+    """
+
+    def __init__(self, stream: ClipStream, first: int = 0, shard: Shard | None = None) -> None:
+        """Start at step `first`, 0 for a new run. Raises ValueError if the batch does not divide into shards."""
         self.stream = stream
         self.first = first
+        self.shard = shard or Shard()
+        self._size = self.shard.part_size(stream.batch_size)
 
     def __iter__(self) -> Iterator[list[ClipRequest]]:
-        """Yield the requests of each step."""
+        """Yield the requests of each part of each step."""
         for step in range(self.first, self.stream.iterations):
-            yield self.stream.requests(step)
+            requests = self.stream.requests(step)
+            for part in range(self.shard.accumulate):
+                start = (self.shard.rank * self.shard.accumulate + part) * self._size
+                yield requests[start : start + self._size]
 
     def __len__(self) -> int:
-        """Return the number of steps left."""
-        return max(self.stream.iterations - self.first, 0)
+        """Return the number of parts left."""
+        return max(self.stream.iterations - self.first, 0) * self.shard.accumulate
 
 
 def draw_frames(rng: np.random.Generator, length: int, count: int, max_gap: int, reverse: float) -> tuple[int, ...]:

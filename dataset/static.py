@@ -10,10 +10,11 @@ from PIL import Image
 
 from dataset.clip import Clip, ClipRequest
 from dataset.decode import read_reduced
+from dataset.layout import MOST_SETS, subfolders
 from dataset.render import attempts, render_clip, visible_objects
 from dataset.transforms import draw_transforms, warp_mask
 from util.config import Augmentation, ClipConfig
-from util.palette import read_mask
+from util.palette import count_ids, read_mask
 
 logger = logging.getLogger(__name__)
 
@@ -88,10 +89,14 @@ def read_static_mask(path: Path) -> np.ndarray:
     return read_mask(path)
 
 
-def find_static(root: Path) -> list[StaticSource]:
+def find_static(root: Path, weight: int = 1) -> list[StaticSource]:
     """Find the sets of static pictures in a folder: the folder itself, or each of its folders.
 
     A set is flat (`x.jpg` and `x.png` side by side) or has a folder for every class (FSS-1000).
+
+    Args:
+        root: the folder.
+        weight: how often a pass shows each picture; for sets in `WEIGHTS` so many times more.
 
     Raises:
         FileNotFoundError: when the folder, or the mask of a picture, is missing.
@@ -102,26 +107,28 @@ def find_static(root: Path) -> list[StaticSource]:
             f"static pictures: folder {root} does not exist. Expected sets of x.jpg with x.png; give its place with "
             "--static_root."
         )
-    found = (
-        [] if any(root.glob("*.jpg")) else [_open_set(folder) for folder in sorted(root.iterdir()) if folder.is_dir()]
-    )
-    sources = [source for source in found or [_open_set(root)] if len(source)]
+    folders = [] if any(root.glob("*.jpg")) else [root / name for name in subfolders(root)]
+    # So many folders of pictures are the classes of one set.
+    many = len(folders) > MOST_SETS and all(any(folder.glob("*.jpg")) for folder in folders)
+    found = [_open_set(folder, weight) for folder in ([root] if many else folders or [root])]
+    sources = [source for source in found if len(source)]
     if not sources:
         raise ValueError(f"static pictures: {root} holds no x.jpg, neither flat nor in folders. Check --static_root.")
     return sources
 
 
-def _open_set(folder: Path) -> StaticSource:
+def _open_set(folder: Path, weight: int) -> StaticSource:
     pictures = sorted(folder.glob("*.jpg")) or sorted(folder.glob("*/*.jpg"))
     for picture in pictures:
         if not picture.with_suffix(".png").is_file():
             raise FileNotFoundError(f"picture {picture} has no mask: expected {picture.with_suffix('.png')}.")
-    return StaticSource(name=folder.name, pictures=tuple(pictures), weight=WEIGHTS.get(folder.name, 1))
+    name = folder.resolve().name
+    return StaticSource(name=name, pictures=tuple(pictures), weight=weight * WEIGHTS.get(name, 1))
 
 
 def _draw_region(rng: np.random.Generator, mask: np.ndarray) -> int:
     """Draw an id; among several, one that covers between 1 % and 60 % of the picture if there is one. 0 for none."""
-    counts = np.bincount(mask.ravel())
+    counts = count_ids(mask)
     counts[0] = 0
     ids = np.flatnonzero(counts)
     share = counts[ids] / mask.size

@@ -1,6 +1,7 @@
 """Training clips from annotated videos: DAVIS, YouTube-VOS, and any root in their layout."""
 
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +22,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingVideo:
-    """A video with a mask for every frame.
+    """A video with a mask for every frame. It keeps names, not paths: BL30K has ten million files.
 
     Attributes:
         name: the folder's name.
-        frames: its pictures in order.
-        masks: their masks.
+        images: the folder of its pictures.
+        annotations: the folder of its masks.
+        frames: file names of the pictures in order.
+        masks: file names of their masks.
     """
 
     name: str
-    frames: tuple[Path, ...]
-    masks: tuple[Path, ...]
+    images: Path
+    annotations: Path
+    frames: tuple[str, ...]
+    masks: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,24 +72,25 @@ class VideoSource:
         for index, redraws, rng in attempts(request, len(self)):
             video = self.videos[index]
             frames = request.frames or self._draw_frames(rng, video, config, request.max_gap)
-            first = self._read_mask(video.masks[frames[0]])
+            first = self._read_mask(video, frames[0])
             size = (first.shape[0], first.shape[1])
             transforms = draw_transforms(rng, augmentation, size, len(frames), static=False)
             ids = visible_objects(warp_mask(first, transforms[0]))
             if ids:
                 break
+            self._report_empty(video, frames)
             following = self.videos[(index + 1) % len(self)].name
             if redraws % 5 == 4:
                 logger.info("%s/%s: no object in 5 drawn first frames; taking %s", self.name, video.name, following)
         else:
             raise ValueError(f"data set {self.name}: no video has a frame with an object. Check its masks.")
         return render_clip(
-            lambda t, reduction: read_reduced(video.frames[frames[t]], reduction),
-            [first, *(self._read_mask(video.masks[i], size) for i in frames[1:])],
+            lambda t, reduction: read_reduced(video.images / video.frames[frames[t]], reduction),
+            [first, *(self._read_mask(video, i, size) for i in frames[1:])],
             transforms,
             draw_objects(rng, ids, config.max_objects),
             seed=request.seed,
-            name=f"{self.name}/{video.name} frames {', '.join(video.frames[i].stem for i in frames)}",
+            name=self._describe(video, frames),
             redraws=redraws,
         )
 
@@ -94,7 +100,16 @@ class VideoSource:
         gap = max(max_gap // self.interval, 1)
         return draw_frames(rng, len(video.frames), config.frames, gap, config.reverse)
 
-    def _read_mask(self, path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    def _describe(self, video: TrainingVideo, frames: Sequence[int]) -> str:
+        return f"{self.name}/{video.name} frames {', '.join(Path(video.frames[i]).stem for i in frames)}"
+
+    def _report_empty(self, video: TrainingVideo, frames: Sequence[int]) -> None:
+        # A crop often misses the objects; masks that hold none are worth a line.
+        if not any(self._read_mask(video, i).any() for i in frames):
+            logger.info("%s: no mask holds an object; drawing another clip", self._describe(video, frames))
+
+    def _read_mask(self, video: TrainingVideo, index: int, size: tuple[int, int] | None = None) -> np.ndarray:
+        path = video.annotations / video.masks[index]
         mask = read_mask(path)
         if size is not None and mask.shape != size:
             raise ValueError(
@@ -105,12 +120,20 @@ class VideoSource:
 
 
 def find_videos(
-    name: str, root: Path, *, frames: int, weight: int = 1, interval: int = 1, single_object: bool | None = None
+    name: str,
+    root: Path,
+    *,
+    frames: int,
+    weight: int = 1,
+    interval: int = 1,
+    single_object: bool | None = None,
+    listed: Path | None = None,
 ) -> VideoSource:
     """Find the training videos of a root in DAVIS or YouTube-VOS layout.
 
     The layout is `JPEGImages/VIDEO` and `Annotations/VIDEO`, or the same below a folder `480p`. The videos are those
-    of ImageSets/2017/train.txt, else 2016/train.txt, else 480p/train.txt (the 2016 release's list), else all.
+    that `listed` names, else of ImageSets/2017/train.txt, else 2016/train.txt, else 480p/train.txt (the 2016
+    release's list), else all.
 
     Args:
         name: for messages.
@@ -119,13 +142,14 @@ def find_videos(
         weight: how often a pass shows each video.
         interval: frames of the original video between two annotated ones.
         single_object: whether everything that is not zero is one object; None: yes if only a 2016 list is there.
+        listed: a file with a video's name on each line.
 
     Raises:
-        FileNotFoundError: when the root, its folders, or the mask of a frame are missing.
+        FileNotFoundError: when the root, its folders, the list, a listed video, or the mask of a frame are missing.
         ValueError: when nothing is left to train on.
     """
     images, annotations = _layout(name, root)
-    names, is_2016 = _training_list(root, images)
+    names, is_2016 = _training_list(root, images) if listed is None else (_read_list(name, listed, images), False)
     videos = [_open_video(images / video, annotations / video) for video in names]
     long_enough = [video for video in videos if len(video.frames) >= frames]
     if not long_enough:
@@ -176,6 +200,17 @@ def _training_list(root: Path, images: Path) -> tuple[list[str], bool]:
     return sorted(folders, key=natural_key), False
 
 
+def _read_list(name: str, path: Path, images: Path) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f"data set {name}: list {path} does not exist: expected a video's name on each line.")
+    names = list(dict.fromkeys(line.strip() for line in path.read_text().splitlines() if line.strip()))
+    missing = [video for video in names if not (images / video).is_dir()]
+    if missing or not names:
+        found = f"names {len(missing)} videos that {images} lacks, such as {missing[0]}" if missing else "is empty"
+        raise ValueError(f"data set {name}: list {path} {found}. Expected a video's name on each line.")
+    return names
+
+
 def _open_video(images: Path, annotations: Path) -> TrainingVideo:
     frames, masks = list_images(images), list_images(annotations)
     for frame, path in frames.items():
@@ -184,4 +219,11 @@ def _open_video(images: Path, annotations: Path) -> TrainingVideo:
                 f"frame {path} has no mask: expected {annotations / frame}.png. Training needs a mask for every frame; "
                 "add it or remove the frame."
             )
-    return TrainingVideo(name=images.name, frames=tuple(frames.values()), masks=tuple(masks[frame] for frame in frames))
+    return TrainingVideo(
+        name=images.name,
+        images=images,
+        annotations=annotations,
+        # Most videos' files have the same names: each is kept once.
+        frames=tuple(sys.intern(file.name) for file in frames.values()),
+        masks=tuple(sys.intern(masks[frame].name) for frame in frames),
+    )

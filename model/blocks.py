@@ -4,6 +4,9 @@ Objects are a dimension. Image features [B,C,H,W] are shared by a clip's objects
 concatenation is computed as the sum of two, so that the image's part is computed once, however many objects there are.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,30 +29,59 @@ def per_object(layer: nn.Module, x_BOCHW: Tensor) -> Tensor:
     return split_objects(layer(merge_objects(x_BOCHW)), x_BOCHW.shape[0])
 
 
-def conv_with_shared(conv: nn.Conv2d, shared_BCHW: Tensor, own_BOCHW: Tensor, shared_first: bool) -> Tensor:
-    """Convolve cat(shared, own) over channels without building it.
+class ImagePart(NamedTuple):
+    """What a residual block over cat(image, object) makes of the image alone.
 
-    A convolution is linear in its input channels, so the weight is cut in two and the shared part is computed once.
+    Attributes:
+        conv: the image's share of the first convolution [B,C',H,W].
+        shortcut: its share of the shortcut [B,C',H,W].
+        conv_weight: the first convolution's weight for the objects' own channels.
+        shortcut_weight: the shortcut's.
+    """
+
+    conv: Tensor
+    shortcut: Tensor
+    conv_weight: Tensor
+    shortcut_weight: Tensor
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "ImagePart":
+        """Apply a function to the features, to select frames or clips for example."""
+        return self._replace(conv=change(self.conv), shortcut=change(self.shortcut))
+
+    def chunk(self, count: int) -> "list[ImagePart]":
+        """Cut a batch into `count` equal parts."""
+        pairs = zip(self.conv.chunk(count), self.shortcut.chunk(count), strict=True)
+        return [self._replace(conv=conv, shortcut=shortcut) for conv, shortcut in pairs]
+
+
+def image_share(conv: nn.Conv2d, image_BCHW: Tensor, image_first: bool) -> tuple[Tensor, Tensor]:
+    """Convolve the image's channels of cat(image, object); return the result and the weight for the others.
+
+    A convolution is linear in its input channels, so the weight is cut in two: the image's share is computed once for
+    all objects, and for all frames of a clip together.
 
     Args:
-        conv: convolution over `C_shared + C_own` input channels.
-        shared_BCHW: features of the image, the same for all its objects.
-        own_BOCHW: features of each object.
-        shared_first: whether the concatenation order is (shared, own) or (own, shared).
-
-    Returns:
-        [B,O,C',H',W'].
+        conv: convolution over both inputs' channels.
+        image_BCHW: features of the image, the same for all its objects.
+        image_first: whether the concatenation order is (image, object) or (object, image).
     """
-    n_shared, n_own = shared_BCHW.shape[1], own_BOCHW.shape[2]
-    if shared_first:
-        weight_shared, weight_own = conv.weight.split((n_shared, n_own), dim=1)
+    n_image = image_BCHW.shape[1]
+    n_own = conv.in_channels - n_image
+    if image_first:
+        of_image, own = conv.weight.split((n_image, n_own), dim=1)
     else:
-        weight_own, weight_shared = conv.weight.split((n_own, n_shared), dim=1)
-    stride, padding = conv.stride, conv.padding
-    assert isinstance(padding, tuple)
-    of_image = F.conv2d(shared_BCHW, weight_shared, conv.bias, stride, padding)
-    of_objects = F.conv2d(merge_objects(own_BOCHW), weight_own, None, stride, padding)
-    return split_objects(of_objects, own_BOCHW.shape[0]).add_(of_image.unsqueeze(1))
+        own, of_image = conv.weight.split((n_own, n_image), dim=1)
+    if torch.is_grad_enabled():  # every frame of a clip uses the slice, forwards and backwards: it is copied once
+        own = own.contiguous(memory_format=torch.channels_last)
+    assert isinstance(conv.padding, tuple)
+    return F.conv2d(image_BCHW, of_image, conv.bias, conv.stride, conv.padding), own
+
+
+def object_share(conv: nn.Conv2d, weight: Tensor, own_BOCHW: Tensor, of_image_BCHW: Tensor) -> Tensor:
+    """Convolve the objects' own channels with the weight of `image_share`, and add the image's share."""
+    assert isinstance(conv.padding, tuple)
+    of_objects = F.conv2d(merge_objects(own_BOCHW), weight, None, conv.stride, conv.padding)
+    return split_objects(of_objects, own_BOCHW.shape[0]).add_(of_image_BCHW.unsqueeze(1))
 
 
 class ResidualBlock(nn.Module):
@@ -70,12 +102,19 @@ class ResidualBlock(nn.Module):
         out += x if self.downsample is None else self.downsample(x)
         return out
 
-    def forward_with_shared(self, shared_BCHW: Tensor, own_BOCHW: Tensor, shared_first: bool) -> Tensor:
-        """Apply the block to cat(shared, own) of every object; see `conv_with_shared`."""
+    def image_part(self, image_BCHW: Tensor, image_first: bool) -> ImagePart:
+        """Compute what depends on the image alone, for `forward_with_image`; see `image_share`."""
         assert self.downsample is not None, "a block over two inputs changes the width"
-        out = conv_with_shared(self.conv1, F.relu(shared_BCHW), F.relu(own_BOCHW), shared_first)
+        conv, conv_weight = image_share(self.conv1, F.relu(image_BCHW), image_first)
+        shortcut, shortcut_weight = image_share(self.downsample, image_BCHW, image_first)
+        return ImagePart(conv, shortcut, conv_weight, shortcut_weight)
+
+    def forward_with_image(self, image: ImagePart, own_BOCHW: Tensor) -> Tensor:
+        """Apply the block to the concatenation of the image's features and every object's own."""
+        assert self.downsample is not None, "a block over two inputs changes the width"
+        out = object_share(self.conv1, image.conv_weight, F.relu(own_BOCHW), image.conv)
         out = per_object(self.conv2, F.relu(out, inplace=True))
-        out += conv_with_shared(self.downsample, shared_BCHW, own_BOCHW, shared_first)
+        out += object_share(self.downsample, image.shortcut_weight, own_BOCHW, image.shortcut)
         return out
 
 
@@ -143,9 +182,14 @@ class FusionBlock(nn.Module):
         self.attention = CBAM(channels)
         self.block2 = ResidualBlock(channels, channels)
 
-    def forward(self, image_BCHW: Tensor, objects_BOCHW: Tensor) -> Tensor:
-        """Fuse [B,C,H,W] with [B,O,C',H,W] to [B,O,channels,H,W]."""
-        y = self.block1.forward_with_shared(image_BCHW, objects_BOCHW, self.image_first)
+    def image_part(self, image_BCHW: Tensor) -> ImagePart:
+        """Compute what depends on the image alone."""
+        return self.block1.image_part(image_BCHW, self.image_first)
+
+    def forward(self, image: Tensor | ImagePart, objects_BOCHW: Tensor) -> Tensor:
+        """Fuse an image's features [B,C,H,W], or their `image_part`, with [B,O,C',H,W] to [B,O,channels,H,W]."""
+        part = image if isinstance(image, ImagePart) else self.image_part(image)
+        y = self.block1.forward_with_image(part, objects_BOCHW)
         y = y + per_object(self.attention, y)
         return per_object(self.block2, y)
 

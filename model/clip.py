@@ -1,6 +1,6 @@
 """Unrolls a network over a batch of training clips; the only module that DDP wraps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.affinity import readout, similarity, softmax_affinity
+from model.blocks import ImagePart
 from model.network import KeyFeatures, MatchingNetwork
 
 
@@ -73,9 +74,21 @@ def draw_plan(seeds: Sequence[int], frames: int, memory_frames: int, deep_update
 class ClipNetwork(nn.Module):
     """A matching network that segments whole clips from their first masks."""
 
-    def __init__(self, network: MatchingNetwork, memory_frames: int = 0, deep_update: float = 0.2) -> None:
-        """Wrap `network`; the other arguments are those of `draw_plan`."""
+    def __init__(
+        self, network: MatchingNetwork, memory_frames: int = 0, deep_update: float = 0.2, encode_all: bool = False
+    ) -> None:
+        """Wrap `network`.
+
+        Args:
+            network: what is trained.
+            memory_frames: as in `draw_plan`.
+            deep_update: as in `draw_plan`.
+            encode_all: encode every clip's value of every frame but the last, also where no later frame reads it.
+                For BatchNorm that trains: its statistics then don't depend on what was drawn, and every process comes
+                equally often to a layer that waits for the others.
+        """
         super().__init__()
+        self.encode_all = encode_all
         self.network = network
         self.memory_frames = memory_frames
         self.deep_update = deep_update if network.config.hidden_dim else 0.0
@@ -88,31 +101,46 @@ class ClipNetwork(nn.Module):
         Args:
             images_BT3HW: ImageNet-normalised.
             first_masks_BOHW: 0 or 1, zero for padded objects.
-            valid_BO: False where an object only pads the batch.
+            valid_BO: False where an object only pads the batch; may stay on the CPU, which spares waiting for a GPU.
             seeds: one for each clip.
         """
         batch, frames = images_BT3HW.shape[:2]
+        valid = valid_BO.cpu().numpy()
+        valid_BO = valid_BO.to(images_BT3HW.device, non_blocking=True)
         plan = draw_plan(seeds, frames, self.memory_frames, self.deep_update)
         features = self._encode_keys(images_BT3HW)
         grid = features.key.shape[-2:]
+        value_parts, decoder_parts = self._image_parts(features.f16)
         sensory = self.network.initial_sensory(batch, valid_BO.shape[1], grid[0], grid[1], like=images_BT3HW)
         bank = _ValueBank()
         masks, logits = first_masks_BOHW, []
         for t in range(frames):
             now = _frame(features, t)
             if t > 0:
+                now = now._replace(decoder_part=decoder_parts[t - 1])
                 affinity = self._match(features, now, plan.memory[t - 1])
                 read = readout(affinity, bank.gather(plan.memory[t - 1]).flatten(1, 2))
                 read = read.unflatten(1, (valid_BO.shape[1], -1)).unflatten(-1, tuple(grid))
                 logit, sensory = self.network.segment(now, read, sensory, t < frames - 1, valid_BO)
                 logits.append(_without_padding(logit, valid_BO))
                 masks = torch.softmax(logits[-1], dim=1)[:, 1:]
-            sensory = self._remember(bank, t, plan, images_BT3HW[:, t], now.f16, masks, sensory)
-        return ClipOutput(torch.stack(logits, dim=1), features.key)
+            if t < frames - 1:
+                image = images_BT3HW[:, t]
+                sensory = self._remember(bank, t, plan, image, value_parts[t], masks, sensory, valid)
+        result = torch.stack(logits, dim=1)
+        # Gradients, too, then come to every frame's value in every process, be they zero.
+        return ClipOutput(result + 0 * bank.touch() if self.encode_all else result, features.key)
 
     def _encode_keys(self, images_BT3HW: Tensor) -> KeyFeatures:
         features = self.network.encode_key(images_BT3HW.flatten(0, 1))
-        return _map_features(features, lambda x: x.unflatten(0, images_BT3HW.shape[:2]))
+        return features.map(lambda x: x.unflatten(0, images_BT3HW.shape[:2]))
+
+    def _image_parts(self, f16_BTCYX: Tensor) -> tuple[list[ImagePart], list[ImagePart]]:
+        """Return what fusing makes of each image alone: of all frames but the last, and of all but the first."""
+        frames = f16_BTCYX.unbind(dim=1)
+        value = self.network.value_part(torch.cat(frames[:-1]))
+        decoder = self.network.decoder_part(torch.cat(frames[1:]))
+        return value.chunk(len(frames) - 1), decoder.chunk(len(frames) - 1)
 
     def _match(self, features: KeyFeatures, query: KeyFeatures, memory_BM: np.ndarray) -> Tensor:
         """Return the affinity [B,M*P,P] of each clip's memory frames to its query."""
@@ -136,22 +164,26 @@ class ClipNetwork(nn.Module):
         t: int,
         plan: MemoryPlan,
         image_B3HW: Tensor,
-        f16: Tensor,
+        image_part: ImagePart,
         masks_BOHW: Tensor,
         sensory_BOSYX: Tensor | None,
+        valid: np.ndarray,
     ) -> Tensor | None:
         """Encode frame t for the clips that need it, and return the sensory memory after it."""
-        needed, deep = plan.encoded(t), plan.deep[t]
+        needed, deep = plan.encoded(t) | self.encode_all, plan.deep[t]
         if not needed.any():
             return sensory_BOSYX
-        rows = torch.from_numpy(np.flatnonzero(needed)).to(f16.device)
+        real = None if valid[needed].all() else torch.from_numpy(np.flatnonzero(valid[needed])).to(image_B3HW.device)
+        rows = torch.from_numpy(np.flatnonzero(needed)).to(image_B3HW.device)
         some = (lambda x: x) if needed.all() else (lambda x: x[rows])
         before = None if sensory_BOSYX is None else some(sensory_BOSYX)
-        value, after = self.network.encode_value(some(image_B3HW), some(f16), some(masks_BOHW), before, deep.any())
+        value, after = self.network.encode_value(
+            some(image_B3HW), image_part.map(some), some(masks_BOHW), before, bool(deep.any()), rows_N=real
+        )
         bank.add(t, needed, value)
         if sensory_BOSYX is None or before is None or after is None or not deep.any():
             return sensory_BOSYX
-        chosen = torch.from_numpy(deep[needed]).to(f16.device)[:, None, None, None, None]
+        chosen = torch.from_numpy(deep[needed]).to(image_B3HW.device)[:, None, None, None, None]
         after = torch.where(chosen, after, before)
         return after if needed.all() else sensory_BOSYX.index_copy(0, rows, after)
 
@@ -167,6 +199,10 @@ class _ValueBank:
         self._values[t] = value
         self._rows[t] = np.cumsum(needed) - 1
 
+    def touch(self) -> Tensor:
+        """Return a scalar that depends on every value."""
+        return torch.stack([value[0, 0, 0, 0, 0].float() for value in self._values.values()]).sum()
+
     def gather(self, memory_BM: np.ndarray) -> Tensor:
         """Return the values [B,O,V,M*P] of each clip's memory frames."""
         if (memory_BM == memory_BM[0]).all() and all(len(self._values[t]) == len(memory_BM) for t in memory_BM[0]):
@@ -178,20 +214,8 @@ class _ValueBank:
         return torch.stack(clips)
 
 
-def _map_features(features: KeyFeatures, change: Callable[[Tensor], Tensor]) -> KeyFeatures:
-    key, shrinkage, selection, f16, f8, f4 = features
-    return KeyFeatures(
-        change(key),
-        None if shrinkage is None else change(shrinkage),
-        None if selection is None else change(selection),
-        change(f16),
-        change(f8),
-        change(f4),
-    )
-
-
 def _frame(features_BT: KeyFeatures, t: int) -> KeyFeatures:
-    return _map_features(features_BT, lambda x: x[:, t])
+    return features_BT.map(lambda x: x[:, t])
 
 
 def _without_padding(logits_BLHW: Tensor, valid_BO: Tensor) -> Tensor:

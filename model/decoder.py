@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks import FusionBlock, ResidualBlock, UpsampleBlock, per_object
+from model.blocks import FusionBlock, ImagePart, ResidualBlock, UpsampleBlock, per_object
 from model.sensory import SensoryUpdater
 
 
@@ -36,10 +36,13 @@ class STCNDecoder(UpsamplingDecoder):
         super().__init__(skips, wide, narrow)
         self.compress = ResidualBlock(in_channels, wide)
 
-    def forward(self, compressed_f16: Tensor, f8: Tensor, f4: Tensor, readout_BOVYX: Tensor) -> Tensor:
+    def image_part(self, compressed_f16: Tensor) -> ImagePart:
+        """Compute what depends on the image alone."""
+        return self.compress.image_part(compressed_f16, image_first=False)
+
+    def forward(self, image: ImagePart, f8: Tensor, f4: Tensor, readout_BOVYX: Tensor) -> Tensor:
         """Decode every object's logit [B,O,1,4Y,4X]."""
-        g16 = self.compress.forward_with_shared(compressed_f16, readout_BOVYX, shared_first=False)
-        return self.upsample(g16, f8, f4)[2]
+        return self.upsample(self.compress.forward_with_image(image, readout_BOVYX), f8, f4)[2]
 
 
 class FusingDecoder(UpsamplingDecoder):
@@ -53,15 +56,25 @@ class FusingDecoder(UpsamplingDecoder):
         self.fuser = FusionBlock(f16_channels, value_dim + sensory_dim, wide, image_first=True)
         self.hidden_update = SensoryUpdater((wide, narrow, narrow), narrow, sensory_dim) if sensory_dim else None
 
+    def image_part(self, f16: Tensor) -> ImagePart:
+        """Compute what depends on the image alone."""
+        return self.fuser.image_part(f16)
+
     def forward(
-        self, f16: Tensor, f8: Tensor, f4: Tensor, readout_BOVYX: Tensor, sensory_BOSYX: Tensor | None, update: bool
+        self,
+        image: ImagePart,
+        f8: Tensor,
+        f4: Tensor,
+        readout_BOVYX: Tensor,
+        sensory_BOSYX: Tensor | None,
+        update: bool,
     ) -> tuple[Tensor, Tensor | None]:
         """Decode every object's logit [B,O,1,4Y,4X] and, if asked, the updated sensory memory."""
         features = readout_BOVYX
         if self.hidden_update is not None:
             assert sensory_BOSYX is not None, "this network carries a sensory memory"
             features = torch.cat([features, sensory_BOSYX.to(features.dtype)], dim=2)
-        g16 = self.fuser(f16, features)
+        g16 = self.fuser(image, features)
         g8, g4, logit = self.upsample(g16, f8, f4)
         if update and self.hidden_update is not None:
             sensory_BOSYX = self.hidden_update(g16, g8, g4, logit, sensory_BOSYX)

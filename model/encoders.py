@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks import FusionBlock, merge_objects, split_objects
+from model.blocks import FusionBlock, ImagePart, merge_objects, split_objects
 from model.resnet import TrunkConfig, build_stages
 from model.sensory import SensoryReinforcer
 
@@ -93,12 +93,21 @@ class ValueEncoder(nn.Module):
             return masks
         return torch.cat([masks, masks.sum(dim=1, keepdim=True) - masks], dim=2)
 
-    def forward(self, image_B3HW: Tensor, f16: Tensor, masks_BOMHW: Tensor) -> Tensor:
-        """Encode the stacked masks of some objects into values [B,O,V,Y,X]."""
+    def forward(
+        self, image_B3HW: Tensor, f16: Tensor | ImagePart, masks_BOMHW: Tensor, rows_N: Tensor | None = None
+    ) -> Tensor:
+        """Encode the stacked masks of some objects into values [B,O,V,Y,X]; `f16` may be the fuser's part of it.
+
+        Only the objects at `rows_N` of the flattened [B*O] go through the trunk, all without it: the others, which
+        pad a batch, have no part in BatchNorm's statistics, and get features of zero.
+        """
         batch, objects = masks_BOMHW.shape[:2]
         image = image_B3HW.unsqueeze(1).expand(-1, objects, -1, -1, -1)
-        x = self.conv1(merge_objects(torch.cat([image, masks_BOMHW.to(image.dtype)], dim=2)))
+        x = merge_objects(torch.cat([image, masks_BOMHW.to(image.dtype)], dim=2))
+        x = self.conv1(x if rows_N is None else x[rows_N])
         x = F.max_pool2d(F.relu(self.bn1(x), inplace=True), 3, stride=2, padding=1)
         x = self.layer3(self.layer2(self.layer1(x)))
+        if rows_N is not None:
+            x = x.new_zeros(batch * objects, *x.shape[1:]).index_copy(0, rows_N, x)
         value: Tensor = self.fuser(f16, split_objects(x, batch))
         return value

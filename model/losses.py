@@ -44,7 +44,7 @@ def bootstrapped_cross_entropy(logits_BTLHW: Tensor, labels_BTHW: Tensor, valid_
     return pixel_loss.mean(dim=1).sum() / len(logits_BTLHW)
 
 
-def dice_loss(logits_BTLHW: Tensor, labels_BTHW: Tensor, slots: int) -> Tensor:
+def dice_loss(logits_BTLHW: Tensor, labels_BTHW: Tensor, slots: int, background: bool = False) -> Tensor:
     """Dice loss of the objects' probabilities, smoothed by one: `1 - (2|m g| + 1) / (|m| + |g| + 1)` (XMem §3.5).
 
     The mean runs over clips and object slots, the sum over frames. An object that only pads a clip has neither
@@ -55,25 +55,36 @@ def dice_loss(logits_BTLHW: Tensor, labels_BTHW: Tensor, slots: int) -> Tensor:
         logits_BTLHW: label logits, background first; minus infinity for padded objects.
         labels_BTHW: true labels, 0 for background.
         slots: the most objects that a clip may have, at least O.
+        background: whether it counts as one more object (the correspondence paper's release).
 
     Returns:
         Scalar in fp32.
     """
-    objects = logits_BTLHW.shape[2] - 1
+    objects, first = logits_BTLHW.shape[2] - 1, 0 if background else 1
     assert slots >= objects, f"{objects} objects do not fit in {slots} slots"
-    prob = torch.softmax(logits_BTLHW.float(), dim=2)[:, :, 1:]
-    ids = torch.arange(1, objects + 1, device=labels_BTHW.device)
+    prob = torch.softmax(logits_BTLHW.float(), dim=2)[:, :, first:]
+    ids = torch.arange(first, objects + 1, device=labels_BTHW.device)
     truth = (labels_BTHW.unsqueeze(2) == ids[:, None, None]).float()
     overlap = (prob * truth).sum(dim=(-2, -1))
     total = prob.sum(dim=(-2, -1)) + truth.sum(dim=(-2, -1))
     loss_BTO = 1 - (2 * overlap + 1) / (total + 1)
-    return loss_BTO.sum() / (len(logits_BTLHW) * slots)
+    return loss_BTO.sum() / (len(logits_BTLHW) * (slots + background))
 
 
 def segmentation_losses(
-    logits_BTLHW: Tensor, labels_BTHW: Tensor, valid_BO: Tensor, *, share: float, slots: int, dice: bool
+    logits_BTLHW: Tensor,
+    labels_BTHW: Tensor,
+    valid_BO: Tensor,
+    *,
+    share: float,
+    slots: int,
+    dice: bool,
+    dice_background: bool = False,
 ) -> dict[str, Tensor]:
     """Compute the named, unweighted losses of a batch of clips, each summed over frames.
+
+    Each is a mean over clips that no other clip of the batch has a say in: the losses of a large batch are the means
+    of its equal parts' losses, whichever way it is split.
 
     Args:
         logits_BTLHW: label logits of the predicted frames.
@@ -82,13 +93,14 @@ def segmentation_losses(
         share: of the pixels that the cross-entropy counts.
         slots: the most objects that a clip may have.
         dice: whether the recipe has a Dice term (XMem: yes, STCN: no).
+        dice_background: whether it counts the background as well.
 
     Returns:
         Scalars `cross_entropy` and, if asked for, `dice`.
     """
     losses = {"cross_entropy": bootstrapped_cross_entropy(logits_BTLHW, labels_BTHW, valid_BO, share)}
     if dice:
-        losses["dice"] = dice_loss(logits_BTLHW, labels_BTHW, slots)
+        losses["dice"] = dice_loss(logits_BTLHW, labels_BTHW, slots, dice_background)
     return losses
 
 
@@ -99,7 +111,7 @@ def total_loss(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Te
 
 @torch.no_grad()
 def mean_iou(logits_BTLHW: Tensor, labels_BTHW: Tensor, valid_BO: Tensor) -> Tensor:
-    """Intersection over union of the predicted objects, pooled over a clip's frames, mean over valid objects.
+    """Intersection over union of the predicted objects, pooled over a clip's frames, mean over objects, then clips.
 
     An object with neither prediction nor truth counts as 1. Scalar in fp32.
     """
@@ -111,4 +123,4 @@ def mean_iou(logits_BTLHW: Tensor, labels_BTHW: Tensor, valid_BO: Tensor) -> Ten
     intersection = (predicted & true).sum(dim=(1, 3, 4)).float()
     union = (predicted | true).sum(dim=(1, 3, 4)).float()
     iou_BO = torch.where(union > 0, intersection / union.clamp(min=1), 1.0)
-    return (iou_BO * valid_BO).sum() / valid_BO.sum().clamp(min=1)
+    return ((iou_BO * valid_BO).sum(dim=1) / valid_BO.sum(dim=1).clamp(min=1)).mean()

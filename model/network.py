@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.aggregate import aggregate
+from model.blocks import ImagePart
 from model.encoders import KeyEncoder, KeyProjection, ValueEncoder
 from model.resnet import RESNET18, RESNET50, TINY_TRUNK, TrunkConfig
 
@@ -69,6 +70,7 @@ class KeyFeatures(NamedTuple):
         f16: features at stride 16.
         f8: features at stride 8.
         f4: features at stride 4.
+        decoder_part: what `MatchingNetwork.decoder_part` makes of f16, if it was computed ahead.
     """
 
     key: Tensor
@@ -77,6 +79,7 @@ class KeyFeatures(NamedTuple):
     f16: Tensor
     f8: Tensor
     f4: Tensor
+    decoder_part: ImagePart | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "KeyFeatures":
         """Apply a function to every tensor, to select frames or clips for example."""
@@ -87,6 +90,7 @@ class KeyFeatures(NamedTuple):
             change(self.f16),
             change(self.f8),
             change(self.f4),
+            None if self.decoder_part is None else self.decoder_part.map(change),
         )
 
 
@@ -127,31 +131,41 @@ class MatchingNetwork(nn.Module):
         key, shrinkage, selection = self.key_proj(f16)
         return KeyFeatures(key, shrinkage, selection, f16, f8, f4)
 
+    def value_part(self, f16: Tensor) -> ImagePart:
+        """Compute what the value encoder makes of f16 alone.
+
+        This and `decoder_part` are for clips: over all frames at once they are much faster than frame by frame, as
+        their weights are large and the pictures small.
+        """
+        return self.value_encoder.fuser.image_part(f16)
+
     def encode_value(
         self,
         image_B3HW: Tensor,
-        f16: Tensor,
+        f16: Tensor | ImagePart,
         mask_BOHW: Tensor,
         sensory_BOSYX: Tensor | None = None,
         deep_update: bool = True,
         object_chunk: int | None = None,
+        rows_N: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Encode every object of an image into a value.
 
         Args:
             image_B3HW: the normalised image.
-            f16: its features at stride 16.
+            f16: its features at stride 16, or what `value_part` made of them.
             mask_BOHW: probability of each object, in [0, 1].
             sensory_BOSYX: sensory memory before, or None for a network without one.
             deep_update: whether to refresh the sensory memory from the value.
             object_chunk: how many objects to encode at a time; None encodes all at once.
+            rows_N: which of the flattened [B*O] objects are real, if some only pad the batch; not with chunks.
 
         Returns:
             The value [B,O,V,Y,X] and the sensory memory (unchanged without a deep update).
         """
         masks = self.value_encoder.stack_masks(mask_BOHW)
         parts = masks.split(object_chunk or masks.shape[1], dim=1)
-        value = _join([self.value_encoder(image_B3HW, f16, part) for part in parts])
+        value = _join([self.value_encoder(image_B3HW, f16, part, rows_N) for part in parts])
         reinforce = self.value_encoder.hidden_reinforce
         if deep_update and reinforce is not None:
             assert sensory_BOSYX is not None, "this network carries a sensory memory"
@@ -201,6 +215,10 @@ class MatchingNetwork(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Decode a logit per object at stride 4 [B,O,1,4Y,4X]; the network's own part of `segment`."""
         raise TypeError(f"{type(self).__name__} does not define decode(); build a network with model.build_model")
+
+    def decoder_part(self, f16: Tensor) -> ImagePart:
+        """Compute what the decoder makes of f16 alone; see `value_part`."""
+        raise TypeError(f"{type(self).__name__} does not define decoder_part(); build a network with build_model")
 
     def initial_sensory(self, batch: int, objects: int, height: int, width: int, like: Tensor) -> Tensor | None:
         """Zero sensory memory [B,O,S,Y,X] in fp32 on `like`'s device, or None for a network without one.

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from model.blocks import ImagePart
 from model.decoder import FusingDecoder, STCNDecoder
 from model.network import SIZES, KeyFeatures, MatchingNetwork, ModelConfig
 
@@ -21,7 +22,12 @@ class STCN(MatchingNetwork):
         self, features: KeyFeatures, readout_BOVYX: Tensor, sensory_BOSYX: Tensor | None, update_sensory: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Decode a logit per object at stride 4 [B,O,1,4Y,4X]."""
-        return self.decoder(self.key_comp(features.f16), features.f8, features.f4, readout_BOVYX), None
+        image = features.decoder_part or self.decoder_part(features.f16)
+        return self.decoder(image, features.f8, features.f4, readout_BOVYX), None
+
+    def decoder_part(self, f16: Tensor) -> ImagePart:
+        """Compute what the decoder makes of f16 alone."""
+        return self.decoder.image_part(self.key_comp(f16))
 
 
 class STCNCorr(MatchingNetwork):
@@ -38,4 +44,9 @@ class STCNCorr(MatchingNetwork):
         self, features: KeyFeatures, readout_BOVYX: Tensor, sensory_BOSYX: Tensor | None, update_sensory: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Decode a logit per object at stride 4 [B,O,1,4Y,4X]."""
-        return self.decoder(features.f16, features.f8, features.f4, readout_BOVYX, None, False)
+        image = features.decoder_part or self.decoder_part(features.f16)
+        return self.decoder(image, features.f8, features.f4, readout_BOVYX, None, False)
+
+    def decoder_part(self, f16: Tensor) -> ImagePart:
+        """Compute what the decoder makes of f16 alone."""
+        return self.decoder.image_part(f16)

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from model.blocks import ImagePart
 from model.decoder import FusingDecoder
 from model.network import SIZES, KeyFeatures, MatchingNetwork, ModelConfig
 
@@ -20,4 +21,9 @@ class XMem(MatchingNetwork):
         self, features: KeyFeatures, readout_BOVYX: Tensor, sensory_BOSYX: Tensor | None, update_sensory: bool
     ) -> tuple[Tensor, Tensor | None]:
         """Decode a logit per object at stride 4 [B,O,1,4Y,4X] and update the sensory memory."""
-        return self.decoder(features.f16, features.f8, features.f4, readout_BOVYX, sensory_BOSYX, update_sensory)
+        image = features.decoder_part or self.decoder_part(features.f16)
+        return self.decoder(image, features.f8, features.f4, readout_BOVYX, sensory_BOSYX, update_sensory)
+
+    def decoder_part(self, f16: Tensor) -> ImagePart:
+        """Compute what the decoder makes of f16 alone."""
+        return self.decoder.image_part(f16)

@@ -12,25 +12,21 @@ memory is its own too.
     python scripts/benchmark.py --only xmem:3         # one row
 """
 
-import multiprocessing
-import statistics
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-import torch.nn.functional as F
 import tyro
 from torch.utils.flop_counter import FlopCounterMode
 
 from inference import InferenceConfig, Segmenter, build_segmenter
 from model import build_model
-from util.device import peak_memory_bytes, select_device, synchronize
+from util.calibration import against_calibration, in_own_process
+from util.device import peak_memory_bytes, select_device
 
-CALIBRATION_GFLOP = 30.6
 # The released code on an ordinary 854x480 frame with one frame in memory (torch's FlopCounterMode), by objects.
 RELEASED_GFLOP = {("xmem", 1): 295.4, ("xmem", 3): 646.4, ("xmem", 5): 997.5, ("stcn", 1): 273.3, ("stcn", 3): 554.1}
 
@@ -72,28 +68,13 @@ def start(config: Config, name: str, objects: int, mem_every: int) -> tuple[Segm
     return segmenter, image
 
 
-def seconds(device: torch.device, block: object) -> float:
-    """Time one call, synchronised."""
-    assert callable(block)
-    synchronize(device)
-    began = time.perf_counter()
-    block()
-    synchronize(device)
-    return time.perf_counter() - began
-
-
 def ordinary_frame(config: Config, name: str, objects: int) -> dict[str, float]:
     """Measure a frame that does not enter the memory, with one frame in memory."""
     segmenter, image = start(config, name, objects, mem_every=1_000_000)
     device = segmenter.device
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         segmenter.step(image)
-    weight, x = torch.randn(256, 256, 3, 3, device=device), torch.randn(1, 256, 120, 216, device=device)
-    frame_times, calibration_times = [], []
-    for _ in range(config.repeats):
-        calibration_times.append(seconds(device, lambda: F.conv2d(x, weight, padding=1)))
-        frame_times.append(seconds(device, lambda: segmenter.step(image)))
-    frame, rate = statistics.median(frame_times), CALIBRATION_GFLOP / statistics.median(calibration_times)
+    frame, rate = against_calibration(device, lambda: segmenter.step(image), config.repeats)
     out = {"seconds": frame, "gflop": counter.get_total_flops() / 1e9, "rate": rate}
     released = RELEASED_GFLOP.get((name, objects))
     if released is not None:
@@ -111,16 +92,13 @@ def peak_after_12_frames(config: Config, name: str, objects: int) -> dict[str, f
 
 def main(config: Config) -> None:
     """Print one line per row."""
-    spawn = multiprocessing.get_context("spawn")
     print(f"{config.width}x{config.height}, {config.device} {config.precision}, {torch.get_num_threads()} threads")
     print("network objects  s/frame      r   GFLOP  calibration GFLOP/s  peak MB after 12 frames")
     for row in config.only:
         name, _, objects = row.partition(":")
         measured: dict[str, float] = {}
         for measure in (ordinary_frame, peak_after_12_frames):
-            # maxtasksperchild: the peak of a process never falls, so no two measurements share one.
-            with spawn.Pool(1, maxtasksperchild=1) as pool:
-                measured |= pool.apply(measure, (config, name, int(objects)))
+            measured |= in_own_process(measure, config, name, int(objects))
         r = f"{measured['r']:6.3f}" if "r" in measured else "     -"
         print(
             f"{name:8}{objects:>7}{measured['seconds']:9.3f} {r}{measured['gflop']:8.1f}"

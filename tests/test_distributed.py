@@ -65,3 +65,20 @@ def test_two_ranks_talk(tmp_path: Path) -> None:
 )
 def test_share_balances_by_length(lengths: list[int], ranks: int, shares: list[list[int]]) -> None:
     assert distributed.share(lengths, ranks) == shares
+
+
+def test_the_end_of_another_process_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConnectionError, match="another of the 4 processes ended; its own error stands above"):
+        with distributed.lost_ranks():
+            raise RuntimeError("[gloo/transport/tcp/pair.cc:525] Connection closed by peer [127.0.0.1]:9")
+    with pytest.raises(RuntimeError, match="shapes do not fit"), distributed.lost_ranks():
+        raise RuntimeError("shapes do not fit")
+
+
+def test_alone_a_process_has_the_largest_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert distributed.largest([3.0, 0.5]) == [3.0, 0.5]
+    tensor = torch.ones(2)
+    distributed.broadcast_tensors([tensor])
+    assert tensor.tolist() == [1.0, 1.0]

@@ -97,3 +97,21 @@ def test_weights_and_iou() -> None:
     labels = torch.tensor([[[[0, 1, 1, 0]]]])
     assert mean_iou(logits, labels, torch.tensor([[True, False]])).item() == pytest.approx(1 / 3)
     assert mean_iou(logits, labels, torch.tensor([[True, True]])).item() == pytest.approx((1 / 3 + 1) / 2)
+
+
+def test_mean_iou_runs_over_clips_so_that_batches_compose() -> None:
+    logits = torch.randn(2, 2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.randint(0, 3, (2, 2, 4, 4), generator=torch.Generator().manual_seed(1))
+    valid = torch.tensor([[True, True], [True, False]])
+    parts = [mean_iou(logits[i : i + 1], labels[i : i + 1], valid[i : i + 1]).item() for i in range(2)]
+    assert mean_iou(logits, labels, valid).item() == pytest.approx(sum(parts) / 2)
+
+
+def test_dice_over_all_classes_by_hand() -> None:
+    # One frame of two pixels, one object: p(object) = 3/4 and 1/4; the truth is object, background.
+    logits = torch.log(torch.tensor([[0.25, 0.75], [0.75, 0.25]])).T[None, None, :, None, :]
+    labels = torch.tensor([1, 0])[None, None, None]
+    one = 1 - (2 * 0.75 + 1) / (1 + 1 + 1)  # the same for both classes
+    assert dice_loss(logits, labels, slots=1).item() == pytest.approx(one)
+    assert dice_loss(logits, labels, slots=1, background=True).item() == pytest.approx(2 * one / 2)
+    assert dice_loss(logits, labels, slots=3, background=True).item() == pytest.approx(2 * one / 4)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from model import MatchingNetwork, build_model
-from model.blocks import conv_with_shared
+from model.blocks import image_share, object_share
 from model.folding import fold_batch_norm
 
 NAMES = ["stcn", "stcn-corr", "xmem"]
@@ -101,7 +101,8 @@ def test_split_convolution_equals_concatenation(shared_first: bool) -> None:
     expanded = shared.unsqueeze(1).expand(-1, 3, -1, -1, -1)
     joined = torch.cat([expanded, own] if shared_first else [own, expanded], dim=2)
     expected = conv(joined.flatten(0, 1)).unflatten(0, (2, 3))
-    torch.testing.assert_close(conv_with_shared(conv, shared, own, shared_first), expected)
+    of_image, weight = image_share(conv, shared, image_first=shared_first)
+    torch.testing.assert_close(object_share(conv, weight, own, of_image), expected)
 
 
 @pytest.mark.parametrize("name", NAMES)

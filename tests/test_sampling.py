@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from dataset.sampling import ClipStream, GapSchedule, StepSampler, draw_frames, draw_objects
+from dataset.sampling import ClipStream, GapSchedule, Shard, StepSampler, draw_frames, draw_objects
 
 GAPS = GapSchedule(gaps=(5, 10, 15, 5), starts=(0.0, 0.1, 0.3, 0.9))
 
@@ -79,3 +79,28 @@ def test_objects() -> None:
     drawn = [tuple(draw_objects(rng, [2, 5, 9, 200], 3)) for _ in range(50)]
     assert all(len(set(ids)) == 3 and set(ids) <= {2, 5, 9, 200} for ids in drawn)
     assert {i for ids in drawn for i in ids} == {2, 5, 9, 200}
+
+
+def test_shards_deal_a_step_out_in_order() -> None:
+    whole = list(StepSampler(stream(), first=98))
+    size = len(whole[0])
+    for ranks, accumulate in ((1, size), (size, 1), (1, 1)):
+        shards = [Shard(rank=rank, ranks=ranks, accumulate=accumulate) for rank in range(ranks)]
+        samplers = [list(StepSampler(stream(), 98, shard)) for shard in shards]
+        for step in range(2):
+            parts = [part for sampler in samplers for part in sampler[step * accumulate : (step + 1) * accumulate]]
+            assert [request for part in parts for request in part] == whole[step]
+            assert {len(part) for part in parts} == {size // ranks // accumulate}
+
+
+def test_a_batch_that_does_not_divide_is_refused_with_the_nearest() -> None:
+    assert Shard(ranks=2, accumulate=2).part_size(8) == 2
+    with pytest.raises(ValueError, match=r"--batch_size 8 .* 3 processes x 1 parts .* nearest that work are 6 or 9\."):
+        Shard(ranks=3).part_size(8)
+    with pytest.raises(ValueError, match=r"nearest that work are 16\."):
+        Shard(ranks=16).part_size(8)
+
+
+def test_the_last_steps_are_plain() -> None:
+    steps = ClipStream(**{**vars(stream()), "plain_end": 3})
+    assert [steps.requests(step)[0].plain for step in (0, 96, 97, 99)] == [False, False, True, True]

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +13,13 @@ import train
 from dataset.build import build_loader
 from dataset.clip import ClipBatch
 from model.weights import load_checkpoint
-from tests.toy_videos import write_davis
+from tests.toy_videos import toy_model, write_davis
+from util.batch_norm import freeze_batch_norm
 from util.checkpoint import read_checkpoint
-from util.config import OptimConfig, TrainConfig, plain, with_defaults
-from util.optim import RunningMean, build_optimizer, clip_gradient, freeze_batch_norm, learning_rate
+from util.config import OptimConfig, TrainConfig, ValidationConfig, plain, with_defaults
+from util.optim import RunningMean, build_optimizer, clip_gradient, learning_rate, lr_factor, set_learning_rate
 from util.presets import MODELS, STAGES, preset
+from util.step_metrics import StepMetrics
 
 CPU = torch.device("cpu")
 
@@ -61,11 +63,55 @@ def test_learning_rates_by_hand() -> None:
 
 
 def test_published_drops_are_at_their_iterations() -> None:
-    published = {("xmem", "2"): 120_000, ("xmem", "3"): 80_000, ("stcn", "0"): 150_000, ("stcn", "3"): 125_000}
-    for (model, stage), step in published.items():
-        run = preset(model, "base", stage)
-        before, at = (learning_rate(run.optim, s, s / run.iterations) for s in (step - 1, step))
-        assert before == pytest.approx(1e-5) and at == pytest.approx(1e-6)
+    published = {
+        "xmem": {"1": (1e-5, 200_000), "2": (1e-5, 120_000), "3": (1e-5, 80_000)},
+        "stcn": {"0": (1e-5, 150_000), "1": (1e-5, 400_000), "2": (1e-5, 250_000), "3": (1e-5, 125_000)},
+        "stcn-corr": {"0": (5e-5, 250_000), "1": (1e-5, 400_000), "2": (5e-5, 250_000), "3": (5e-5, 125_000)},
+    }
+    for model, stages in published.items():
+        for stage, (lr, step) in stages.items():
+            run = preset(model, "base", stage)
+            before, at = (learning_rate(run.optim, s, s / run.iterations) for s in (step - 1, step))
+            assert before == pytest.approx(lr) and at == pytest.approx(lr / 10)
+    assert learning_rate(preset("xmem", stage="0").optim, 149_999, 149_999 / 150_000) == 1e-5
+
+
+def test_published_sizes_of_runs() -> None:
+    runs = {(model, stage): preset(model, "base", stage) for model in MODELS for stage in STAGES}
+    iterations = {"xmem": (150, 250, 160, 110), "stcn": (300, 500, 300, 150), "stcn-corr": (300, 500, 300, 150)}
+    batches = {"xmem": (16, 8, 8, 8), "stcn": (16, 8, 8, 8), "stcn-corr": (16, 8, 8, 16)}
+    for model in MODELS:
+        assert tuple(runs[model, stage].iterations // 1000 for stage in STAGES) == iterations[model]
+        assert tuple(runs[model, stage].batch_size for stage in STAGES) == batches[model]
+        assert [runs[model, stage].clip.max_objects for stage in STAGES] == [1] + 3 * [3 if model == "xmem" else 2]
+        assert runs[model, "1"].augment.crop_scale == (0.25, 1.0) and runs[model, "1"].augment.degrees == 0
+        assert runs[model, "1"].clip.gap_starts[-1] == 0.8 and runs[model, "1"].data.dataset == ("bl30k",)
+        assert {run.seed for run in runs.values()} == {14159265}
+    assert [runs["xmem", stage].clip.plain_end for stage in STAGES] == [0, 0, 10_000, 10_000]
+    assert [runs[model, "3"].data.davis_weight for model in MODELS] == [5, 5, 1]
+    corr = runs["stcn-corr", "2"]
+    assert (corr.loss.dice, corr.loss.dice_background, corr.optim.weight_decay) == (0.4, True, 1e-7)
+
+
+def test_three_learning_rates_of_stcn_corr() -> None:
+    config = preset("stcn-corr").optim
+    factors = {
+        "key_encoder.conv1.weight": 0.2,
+        "key_encoder.res2.0.conv1.weight": 0.2,
+        "key_encoder.layer3.5.conv1.weight": 0.4,
+        "value_encoder.layer2.0.conv1.weight": 0.4,
+        "value_encoder.layer1.0.conv1.weight": 0.2,
+        "value_encoder.fuser.block1.conv1.weight": 0.2,
+        "key_proj.key_proj.weight": 1.0,
+        "decoder.pred.weight": 1.0,
+    }
+    assert {name: lr_factor(name, config) for name in factors} == factors
+    model = toy_model("stcn-corr")
+    optimizer = build_optimizer(model.named_parameters(), config)
+    set_learning_rate(optimizer, 10.0)
+    assert sorted(group["lr"] for group in optimizer.param_groups) == [2.0, 4.0, 10.0]
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
+    assert len(build_optimizer(model.named_parameters(), preset("stcn").optim).param_groups) == 1
 
 
 @pytest.mark.parametrize("size", ["base", "tiny"])
@@ -77,7 +123,7 @@ def test_every_preset_is_a_valid_run(size: str) -> None:
             train.check(run)
             assert json.loads(json.dumps(plain(run)))["clip"]["frames"] == run.clip.frames
             assert plain(with_defaults(run)()) == plain(run)
-    with pytest.raises(ValueError, match="no preset for stage '7': expected 0, 2, 3"):
+    with pytest.raises(ValueError, match="no preset for stage '7': expected 0, 1, 2, 3"):
         preset("xmem", size, "7")
 
 
@@ -104,7 +150,7 @@ def test_gradients_are_clipped_and_batch_norm_frozen() -> None:
     freeze_batch_norm(block)
     block(torch.randn(4, 1, 2, 2))
     assert not block[1].training and block[1].running_mean == 0 and block[1].weight.requires_grad
-    assert isinstance(build_optimizer(layer.parameters(), OptimConfig(optimizer="adam")), torch.optim.Adam)
+    assert isinstance(build_optimizer(layer.named_parameters(), OptimConfig(optimizer="adam")), torch.optim.Adam)
 
 
 @pytest.mark.parametrize("model", ["xmem", "stcn"])
@@ -167,7 +213,7 @@ def test_the_loss_of_one_batch_falls(root: Path) -> None:
     batch = next(iter(build_loader(config, CPU)))
     torch.manual_seed(0)
     state = train.build_state(replace(config, optim=replace(config.optim, warmup_steps=0)), CPU)
-    losses = [train.train_step(state, batch, config)["loss"].item() for _ in range(40)]
+    losses = [train.train_step(state, [batch], config)[0]["loss"].item() for _ in range(40)]
     assert min(losses[-3:]) < 0.4 * losses[0] and state.step == 40
 
 
@@ -177,10 +223,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
     folder = tmp_path / "run"
     real, seen = train.train_step, []
 
-    def spoilt(state: train.TrainState, batch: ClipBatch, config: TrainConfig) -> dict[str, torch.Tensor]:
-        metrics = real(state, batch, config)
-        seen.append(batch.names)
-        return metrics if state.step < 3 else metrics | {"dice": torch.tensor(float("nan"))}
+    def spoilt(
+        state: train.TrainState, parts: Sequence[ClipBatch], config: TrainConfig
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        metrics, logits = real(state, parts, config)
+        seen.append(parts[0].names)
+        return metrics if state.step < 3 else metrics | {"dice": torch.tensor([float("nan")])}, logits
 
     monkeypatch.setattr(train, "train_step", spoilt)
     words = flags(root, folder, "--iterations", "9", "--save_every", "2", "--log_every", "5")
@@ -190,21 +238,27 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
     assert saved["step"] == 2 and all(value.isfinite().all() for value in saved["network"].values())
 
 
-def test_fp16_overflow_is_said_and_goes_on(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    config = small_run(root)
-    state = train.build_state(config, CPU)
-    state.scaler = torch.amp.GradScaler("cpu", enabled=True)
-    batch = next(iter(build_loader(config, CPU)))
-    pending = train.Pending()
-    metrics = {"loss": torch.tensor(2.0), "gradient_norm": torch.tensor(float("inf"))}
-    pending.add(1, metrics, batch)
-    pending.add(2, metrics | {"gradient_norm": torch.tensor(4.0)}, batch)
-    scalars = pending.flush(state, config)
-    assert (scalars["loss"], scalars["gradient_norm"]) == (2.0, 4.0) and scalars["loss_scale"] > 0
+def test_fp16_overflow_is_said_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    pending = StepMetrics()
+    metrics = {"loss": torch.tensor([2.0]), "gradient_norm": torch.tensor([float("inf")])}
+    pending.add(1, metrics, [("a",)])
+    pending.add(2, metrics | {"gradient_norm": torch.tensor([4.0])}, [("b",)])
+    scalars = pending.flush(fp16=True)
+    assert (scalars["loss"], scalars["gradient_norm"]) == (2.0, 4.0)
     assert "step 1: gradients overflowed in fp16; the step was skipped" in caplog.text
-    pending.add(3, metrics | {"loss": torch.tensor(float("inf"))}, batch)
-    with pytest.raises(ValueError, match="step 3: loss, gradient_norm not finite"):
-        pending.flush(state, config)
+    pending.add(3, metrics | {"loss": torch.tensor([float("inf")])}, [("c",)])
+    with pytest.raises(ValueError, match="step 3: loss, gradient_norm not finite; the run stops. Clips: c. Try"):
+        pending.flush(fp16=True)
+
+
+def test_only_the_clips_of_a_part_that_is_not_finite_are_named() -> None:
+    pending = StepMetrics()
+    nan = float("nan")
+    pending.add(
+        7, {"loss": torch.tensor([1.0, nan]), "gradient_norm": torch.tensor([nan, nan])}, [("a", "b"), ("c", "d")]
+    )
+    with pytest.raises(ValueError, match="step 7: loss, gradient_norm not finite; the run stops. Clips: c; d. Try"):
+        pending.flush()
 
 
 def test_another_run_is_not_overwritten(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -213,7 +267,8 @@ def test_another_run_is_not_overwritten(root: Path, tmp_path: Path, capsys: pyte
     train.command_line(words)
     message = error_of(lambda: train.command_line(words), capsys)
     assert message == (
-        f"error: {folder} holds the weights of another run: choose another --output, or replace it with --overwrite."
+        f"error: {folder} holds the weights of another run: continue it with --resume {folder}, choose another "
+        "--output, or replace it with --overwrite."
     )
     train.command_line([*words, "--overwrite"])
     assert len(lines(folder)) == 1
@@ -239,6 +294,17 @@ def test_print_config_prints_the_resolved_run(capsys: pytest.CaptureFixture[str]
             "data set davis: folder /nowhere/davis does not exist",
         ),
         (["--iterations", "0"], "--iterations 0: expected at least 1."),
+        (
+            ["--batch_size", "7", "--accumulate", "2"],
+            "7 does not divide into 1 processes x 2 parts (--accumulate): the nearest that work are 6 or 8",
+        ),
+        (
+            ["--stage", "30"],
+            "--stage 30: stages build on each other and run in ascending order, each once: --stage 03",
+        ),
+        (["--stage", "04"], "no preset for stage '4': expected 0, 1, 2, 3."),
+        (["--resume", "/nowhere/run", "--output", "/nowhere/run"], "--resume /nowhere/run: there is no run in it"),
+        (["--resume", "latest"], "--resume latest: there is no run in "),
         (["--frames", "1"], "--frames 1: expected at least 2"),
         (["--crop_size", "100"], "crop_size 100: expected a multiple of 16"),
         (["--checkpoint", "/nowhere/a.pth"], "checkpoint /nowhere/a.pth does not exist"),
@@ -250,3 +316,98 @@ def test_wrong_input_is_one_line(
     message = error_of(lambda: train.command_line([*flags(root, tmp_path / "run"), *words]), capsys)
     assert message.startswith("error: ") and expected in message
     assert not (tmp_path / "run").exists()
+
+
+def test_validation_keeps_the_best_weights_and_changes_nothing(root: Path, tmp_path: Path) -> None:
+    plain_run, validated = tmp_path / "plain", tmp_path / "validated"
+    words = ["--iterations", "3", "--log_every", "1", "--picture_every", "2"]
+    train.command_line(flags(root, plain_run, *words))
+    more = ["--validate_every", "2", "--val_root", str(root.parent), "--val_size", "-1"]
+    train.command_line(flags(root, validated, *words, *more))
+    first, second = (read_checkpoint(folder / "last.pth") for folder in (plain_run, validated))
+    for name in ("network", "ema"):
+        assert all(torch.equal(first[name][key], second[name][key]) for key in first[name])
+    assert torch.equal(first["rng"], second["rng"])
+    figures = {line["step"]: line["validation/J&F"] for line in lines(validated) if "validation/J&F" in line}
+    assert list(figures) == [2, 3] and second["best"] == max(figures.values())
+    best = read_checkpoint(validated / "best.pth")
+    assert best["figures"]["J&F"] == second["best"] and "optimizer" not in best
+    assert load_checkpoint(validated / "best.pth").config.size == "tiny"
+    message = "data set d17: folder /nowhere does not exist"
+    with pytest.raises(FileNotFoundError, match=message):
+        train.check(replace(small_run(root), validation=ValidationConfig(validate_every=1, val_root=Path("/nowhere"))))
+
+
+def test_the_stream_is_the_same_on_any_number_of_processes_and_workers(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = replace(small_run(root, iterations=3), batch_size=4)
+    whole = list(build_loader(run, CPU))
+    for ranks, accumulate, workers in ((2, 1, 1), (1, 2, 0), (4, 1, 0)):
+        parts = []
+        for rank in range(ranks):
+            monkeypatch.setenv("WORLD_SIZE", str(ranks))
+            monkeypatch.setenv("RANK", str(rank))
+            data = replace(run.data, num_workers=workers)
+            parts.append(list(build_loader(replace(run, accumulate=accumulate, data=data), CPU)))
+        for step, batch in enumerate(whole):
+            mine = [part for loaded in parts for part in loaded[step * accumulate : (step + 1) * accumulate]]
+            assert torch.equal(torch.cat([part.images_BT3HW for part in mine]), batch.images_BT3HW)
+            assert torch.equal(torch.cat([part.labels_BTHW for part in mine]), batch.labels_BTHW)
+            assert sum((part.seeds for part in mine), ()) == batch.seeds
+
+
+def test_plain_clips_lack_the_affine_of_single_frames(root: Path) -> None:
+    run = small_run(root, iterations=2)
+    run = replace(run, clip=replace(run.clip, plain_end=1))
+    turned, plain_clips = build_loader(run, CPU)
+    same = [torch.equal(batch.matrices_BT33[:, 0], batch.matrices_BT33[:, 1]) for batch in (turned, plain_clips)]
+    assert same == [False, True]
+
+
+def test_parts_are_compiled_in_place(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+
+    def pretend(call: Callable[..., object], *_: object, **__: object) -> Callable[..., object]:
+        compiled.append(call)
+        return call
+
+    monkeypatch.setattr(torch, "compile", pretend)
+    run = small_run(root, iterations=1, compile=True)
+    state = train.build_state(run, CPU)
+    assert len(compiled) == 3 and not any("_orig_mod" in name for name in state.model.state_dict())
+    metrics, _ = train.train_step(state, [next(iter(build_loader(run, CPU)))], run)
+    assert metrics["loss"].isfinite().all()
+
+
+def test_half_precision_is_near_full_precision(root: Path) -> None:
+    run = small_run(root, iterations=1)
+    batch = next(iter(build_loader(run, CPU)))
+    loss = {}
+    for precision in ("fp32", "bf16"):
+        config = replace(run, precision=precision)
+        metrics, _ = train.train_step(train.build_state(config, CPU), [batch], config)
+        loss[precision] = metrics["loss"].item()
+    assert loss["bf16"] == pytest.approx(loss["fp32"], rel=0.05) and loss["bf16"] != loss["fp32"]
+
+
+def test_the_help_groups_flags_and_shows_the_presets_values(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train.command_line(["--model", "stcn", "--stage", "03", "--help"])
+    assert stop.value.code in (0, None)
+    shown = capsys.readouterr().out
+    for word in ("data options", "clip options", "optim options", "validation options", "--accumulate", "300000"):
+        assert word in shown
+
+
+def test_a_chain_prints_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    train.command_line(["--stage", "012", "--batch_size", "4", "--print_config"])
+    stages = json.loads(capsys.readouterr().out)
+    assert [stage["stage"] for stage in stages] == ["0", "1", "2"]
+    assert [stage["iterations"] for stage in stages] == [150_000, 250_000, 160_000]
+    assert {stage["batch_size"] for stage in stages} == {4}
+    assert [stage["checkpoint"] for stage in stages] == [
+        None,
+        "runs/xmem-base-s012/stage0/last.pth",
+        "runs/xmem-base-s012/stage1/last.pth",
+    ]

@@ -1,6 +1,7 @@
 """Training clips from videos and static pictures, and the loader that joins them."""
 
 import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dataset.build import build_loader, find_sources
+from dataset.build import build_loader
 from dataset.clip import ClipBatch, ClipRequest
 from dataset.decode import read_reduced
+from dataset.sources import find_sources
 from dataset.static import find_static, read_static_mask
 from dataset.vos import VideoSource, find_videos
 from tests.toy_videos import HEIGHT, WIDTH, write_davis, write_video
@@ -33,7 +35,7 @@ def write_root(root: Path, lengths: dict[str, int], ids: tuple[int, ...] = (1, 2
 
 
 def write_list(path: Path, *lines: str) -> None:
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))
 
 
@@ -82,6 +84,20 @@ def test_lists_and_the_single_object_release(tmp_path: Path) -> None:
     assert names(source) == ["bear", "bike"] and not source.single_object
 
 
+def test_a_list_of_ones_own_chooses_videos(tmp_path: Path) -> None:
+    root = write_root(tmp_path, {"a": 3, "b": 3, "c": 3})
+    write_list(tmp_path / "subset.txt", "c", "a", "")
+    assert names(find_videos("toy", root, frames=3, listed=tmp_path / "subset.txt")) == ["c", "a"]
+    write_list(tmp_path / "subset.txt", "c", "z")
+    with pytest.raises(ValueError, match="data set toy: list .*subset.txt names 1 videos that .* lacks, such as z"):
+        find_videos("toy", root, frames=3, listed=tmp_path / "subset.txt")
+    write_list(tmp_path / "subset.txt")
+    with pytest.raises(ValueError, match="subset.txt is empty. Expected a video's name on each line"):
+        find_videos("toy", root, frames=3, listed=tmp_path / "subset.txt")
+    with pytest.raises(FileNotFoundError, match="data set toy: list .*nowhere.txt does not exist"):
+        find_videos("toy", root, frames=3, listed=tmp_path / "nowhere.txt")
+
+
 def test_gap_is_divided_by_the_interval(tmp_path: Path) -> None:
     source = find_videos("toy", write_root(tmp_path, {"a": 20}, (1,)), frames=3, interval=5)
     for seed in range(20):
@@ -105,6 +121,7 @@ def test_another_video_is_taken_when_there_is_no_object(tmp_path: Path, caplog: 
         clip = find_videos("toy", root, frames=3).load(request(0), CLIP, SMALL)
     assert clip.name.startswith("toy/full") and clip.objects == 2 and clip.redraws >= 5
     assert "toy/empty: no object in 5 drawn first frames; taking full" in caplog.text
+    assert re.search(r"toy/empty frames 0000\d, .*: no mask holds an object; drawing another clip", caplog.text)
     for mask in (root / "Annotations" / "full").iterdir():
         write_mask(mask, np.zeros((HEIGHT, WIDTH), np.uint8))
     with pytest.raises(ValueError, match="data set toy: no video has a frame with an object"):
@@ -196,8 +213,15 @@ def test_static_layouts_masks_and_weights(tmp_path: Path) -> None:
     wanted = replace(SMALL, zoom=(1.0, 1.0), frame_scale=(1.0, 1.0), spline=1.0)
     clip = sources["fss"].load(request(1), CLIP, wanted)
     assert clip.images_T3HW.shape == (3, 3, 32, 32) and clip.objects == 1 and clip.warped_T.all()
+    assert {s.name: s.weight for s in find_static(tmp_path, weight=2)} == {"BIG_small": 10, "fss": 2, "maps": 2}
     shares = {sources["maps"].load(request(seed=s), CLIP, SMALL).labels_THW.float().mean().item() for s in range(12)}
     assert len(shares) > 2  # different regions
+
+
+def test_a_folder_of_many_classes_is_one_set(tmp_path: Path) -> None:
+    for number in range(21):
+        write_picture(tmp_path / "fss" / f"class{number}" / "1", np.full((8, 8), 255, np.uint8))
+    assert [(source.name, len(source)) for source in find_static(tmp_path / "fss")] == [("fss", 21)]
 
 
 def test_static_errors_are_named(tmp_path: Path) -> None:
@@ -236,9 +260,11 @@ def test_the_stream_is_the_same_for_any_number_of_workers_and_after_a_resume(tmp
 
 def test_wrong_sets_and_weights_are_refused(tmp_path: Path) -> None:
     root = write_root(tmp_path, {"a": 4})
-    with pytest.raises(ValueError, match="unknown training set 'davids': expected davis, youtube, static, sample"):
+    with pytest.raises(
+        ValueError, match="unknown training set 'davids': expected davis, youtube, mose, bl30k, static, sample, or"
+    ):
         find_sources(DataConfig(dataset=("davids",)), 3, "2")
-    with pytest.raises(ValueError, match="no training set: give --dataset or --user_roots"):
+    with pytest.raises(ValueError, match="no training set: give --dataset, --user_roots or --user_sources"):
         find_sources(DataConfig(dataset=()), 3, "2")
     with pytest.raises(ValueError, match=r"--user_weights \(1, 2\): expected 1 integers >= 1"):
         find_sources(DataConfig(dataset=(), user_roots=(root,), user_weights=(1, 2)), 3, "2")

@@ -34,9 +34,16 @@ def run(
     ValueError and OSError (missing file, disk, permission) become one line `error: ...` on stderr and exit status 2;
     Ctrl-C exits with 130. The environment variable CORRVOS_DEBUG=1 adds the traceback. Returns when `main` returns.
     """
+    with program():
+        main(parse(config, prog, description, arguments))
+
+
+@contextlib.contextmanager
+def program() -> Iterator[None]:
+    """Set up logging for the length of a `with` block, and turn errors in it into one line and a status, as `run`."""
     with _logging():
         try:
-            main(parse(config, prog, description, arguments))
+            yield
         except (ValueError, OSError) as error:
             if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
                 traceback.print_exc()

@@ -5,9 +5,10 @@ on the code that they configure.
 """
 
 import dataclasses
+import types
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -17,11 +18,17 @@ class DataConfig:
     """Where training clips come from."""
 
     dataset: tuple[str, ...] = ("davis",)
-    """Training sets, mixed: davis, youtube, static, sample. Roots of one's own come with --user_roots."""
+    """Training sets, mixed: davis, youtube, mose, bl30k, static, sample. One's own: --user_roots, --user_sources."""
     davis_root: Path = Path("data/DAVIS/2017/trainval")
     """DAVIS-2017 or DAVIS-2016: the folder that holds JPEGImages and Annotations."""
     youtube_root: Path = Path("data/YouTube/train_480p")
-    """YouTube-VOS: the folder that holds JPEGImages and Annotations."""
+    """YouTube-VOS 2019: the folder that holds JPEGImages and Annotations."""
+    youtube_list: Path | None = None
+    """A file with the names of the videos of YouTube-VOS to train on, one on each line; the others are left out."""
+    mose_root: Path = Path("data/MOSE/train")
+    """MOSE: the folder that holds JPEGImages and Annotations."""
+    bl30k_root: Path = Path("data/BL30K")
+    """BL30K: the folder that holds JPEGImages and Annotations."""
     static_root: Path = Path("data/static")
     """Static pictures: a folder of data sets, or one data set."""
     sample_root: Path = Path("data/sample")
@@ -31,11 +38,37 @@ class DataConfig:
     user_weights: tuple[int, ...] = ()
     """How often a pass shows each of --user_roots (default 1)."""
     user_intervals: tuple[int, ...] = ()
-    """Frames of the original video between two annotated ones in each of --user_roots (default 1)."""
+    """Frames of the original video from one annotated frame to the next in each of --user_roots (default 1)."""
+    user_sources: Path | None = None
+    """A TOML file with more sources: [[source]] with root, and if wanted name, kind, weight, interval, list."""
     davis_weight: int = 1
     """How often a pass shows DAVIS (published: 5, beside YouTube-VOS)."""
+    youtube_weight: int = 1
+    """How often a pass shows YouTube-VOS."""
+    mose_weight: int = 1
+    """How often a pass shows MOSE."""
+    mose_interval: int = 5
+    """Frames of the original video from one frame of MOSE to the next; the frame gap is divided by it."""
+    on_bad_sample: Literal["raise", "skip"] = "raise"
+    """A file that can't be read stops the run; or the next clip of its source is taken, which the log says."""
     num_workers: int = 8
-    """Processes that load data; 0 loads in the training process."""
+    """Processes that load data, for each training process; 0 loads in the training process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """Scoring a data set while training."""
+
+    validate_every: int = 0
+    """Steps between validations; the weights with the best J&F go to best.pth. 0 never validates."""
+    val_dataset: str = "d17"
+    """What to validate on: d17, d16 or sample; one's own videos in DAVIS-2017's layout are d17 with --val_root."""
+    val_root: Path | None = None
+    """Its folder (default: its place under data/)."""
+    val_split: str = "val"
+    """val or train."""
+    val_size: int = 480
+    """Pixels of the shorter side at which the network works; -1 is native."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +87,8 @@ class ClipConfig:
     """Share of the iterations from which each of --gaps holds."""
     reverse: float = 0.5
     """Probability that time runs backwards."""
+    plain_end: int = 0
+    """Last steps of the run without rotation and shear of single frames (XMem: 10,000)."""
     deep_update: float = 0.2
     """Probability of a deep update of XMem's sensory memory on a frame."""
 
@@ -112,6 +147,8 @@ class LossConfig:
     """1 always counts all pixels."""
     dice: float = 1.0
     """Weight of the Dice loss; 0 leaves it out."""
+    dice_background: bool = False
+    """The Dice loss counts the background as one more class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +159,10 @@ class OptimConfig:
     """adam adds the weight decay to the gradient, adamw shrinks the weights."""
     lr: float = 1e-5
     """Learning rate."""
+    encoder_lr: float = 1.0
+    """Factor on the learning rate of both encoders, but for --deep_encoder_lr."""
+    deep_encoder_lr: float = 1.0
+    """Factor on the learning rate of the encoders' stages layer2 and layer3."""
     weight_decay: float = 0.05
     """Weight decay."""
     lr_schedule: Literal["steps", "cosine", "linear"] = "steps"
@@ -145,17 +186,27 @@ class TrainConfig:
     size: str = "base"
     """base (published) or tiny (laptops)."""
     stage: str = "2"
-    """0 (static pictures), 2 (videos, the long training) or 3 (videos, after stage 0)."""
+    """0 (static pictures), 1 (BL30K), 2 (videos, the long training), 3 (videos, the short one after 0 or 1), or a
+    chain such as 03: each stage starts from the weights of the one before. Flags hold for all its stages."""
     output: Path | None = None
-    """Folder of the run (default runs/MODEL-SIZE-sSTAGE)."""
+    """Folder of the run (default runs/MODEL-SIZE-sSTAGE); a chain has a folder in it for each stage."""
+    resume: str | None = None
+    """Continue a run: its folder; latest for the newest below --output or runs; auto continues the run in --output
+    if there is one, else starts it."""
     checkpoint: Path | None = None
     """Weights to start from; an own or released checkpoint."""
+    pretrained: bool = True
+    """Start the encoders of base networks from ImageNet weights."""
+    imagenet_weights: tuple[Path, ...] = ()
+    """Files with torchvision's ResNet-50 and ResNet-18 weights; default: torchvision's cache, else a download."""
     iterations: int = 160_000
     """Steps."""
     max_minutes: float = 0.0
     """Ends the run after so many minutes, the learning rate's schedule included; 0 has no limit."""
     batch_size: int = 8
-    """Clips of a step."""
+    """Clips of a step, over all processes."""
+    accumulate: int = 1
+    """Parts in which each process computes its clips of a step, one after the other, to save memory."""
     seed: int = 14159265
     """Of weights, data and all that is drawn."""
     device: str = "auto"
@@ -163,11 +214,17 @@ class TrainConfig:
     precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     """auto is fp32 on a CPU and fp16 on a GPU."""
     freeze_bn: Literal["auto", "yes", "no"] = "auto"
-    """BatchNorm keeps its statistics; auto: yes when the run starts from --checkpoint."""
+    """BatchNorm keeps its statistics; auto: yes unless the encoders start from random weights."""
+    compile: bool = False
+    """Compile encoders and decoder with torch.compile."""
     save_every: int = 5_000
-    """Steps between checkpoints; there is always one at the end."""
+    """Steps between checkpoints; there is always one at the end, and one on SIGTERM or SIGINT."""
+    keep: int = 2
+    """Newest checkpoints to keep; 0 keeps all."""
     log_every: int = 50
     """Steps between lines of the log."""
+    picture_every: int = 1_000
+    """Steps between pictures of a clip in TensorBoard; 0 draws none."""
     overwrite: bool = False
     """Replace the run that --output holds."""
     print_config: bool = False
@@ -177,6 +234,7 @@ class TrainConfig:
     augment: Augmentation = field(default_factory=Augmentation)
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def folder(self) -> Path:
         """Return the folder of the run."""
@@ -190,6 +248,28 @@ def plain(config: Any) -> Any:
     if isinstance(config, (tuple, list)):
         return [plain(item) for item in config]
     return str(config) if isinstance(config, Path) else config
+
+
+def from_plain(kind: type[T], values: dict[str, Any]) -> T:
+    """Return the configuration that `plain` made into `values`; what is missing takes its default.
+
+    Names that the class does not have, such as those of a newer program, are left out.
+    """
+    hints = get_type_hints(kind)
+    known = {item.name: values[item.name] for item in dataclasses.fields(kind) if item.name in values}  # type: ignore[arg-type]
+    return kind(**{name: _typed(hints[name], value) for name, value in known.items()})
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if dataclasses.is_dataclass(hint):
+        return from_plain(hint, value)  # type: ignore[arg-type]
+    if get_origin(hint) is types.UnionType:  # "X | None"
+        return _typed(get_args(hint)[0], value)
+    if get_origin(hint) is tuple:
+        return tuple(_typed(get_args(hint)[0], item) for item in value)
+    return Path(value) if hint is Path else value
 
 
 def with_defaults(config: T) -> type[T]:

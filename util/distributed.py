@@ -1,17 +1,21 @@
 """The processes that torchrun starts, and what they tell each other. Everything works in one process, too."""
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 # Ranks wait for one another at the end of an evaluation, whose shares of work can differ by hours.
 TIMEOUT = timedelta(hours=6)
 T = TypeVar("T")
+# In the messages of gloo and NCCL when a peer is gone.
+_LOST = r"(?i)gloo|nccl|connection (closed|reset)|broken pipe"
 
 
 def rank() -> int:
@@ -51,6 +55,21 @@ def shutdown() -> None:
 
 
 @contextmanager
+def lost_ranks() -> Iterator[None]:
+    """Turn the errors that come of another process's end into a ConnectionError that says so."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if dist.is_initialized() and (isinstance(error, dist.DistError) or re.search(_LOST, text)):
+            raise ConnectionError(
+                f"another of the {world_size()} processes ended; its own error stands above or in its log "
+                f"({text.splitlines()[0][:200]})."
+            ) from error
+        raise
+
+
+@contextmanager
 def process_group(device: torch.device, timeout: timedelta = TIMEOUT) -> Iterator[None]:
     """Join the process group for the length of a `with` block."""
     init(device, timeout)
@@ -76,6 +95,22 @@ def broadcast_object(item: T) -> T:
     box = [item]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def broadcast_tensors(tensors: Iterable[Tensor]) -> None:
+    """Fill every rank's tensors with rank 0's."""
+    if dist.is_initialized():
+        for tensor in tensors:
+            dist.broadcast(tensor, src=0)
+
+
+def largest(values: Sequence[float]) -> list[float]:
+    """Return the largest of every rank's values, place by place, on every rank."""
+    if not dist.is_initialized():
+        return list(values)
+    together = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(together, op=dist.ReduceOp.MAX)
+    return together.tolist()
 
 
 def barrier() -> None:

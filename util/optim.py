@@ -1,6 +1,7 @@
-"""Optimiser, learning-rate schedule, running mean of weights, frozen BatchNorm."""
+"""Optimiser, learning-rate schedule, running mean of weights."""
 
 import math
+import re
 from collections.abc import Iterable
 
 import torch
@@ -9,10 +10,21 @@ from torch import Tensor, nn
 from util.config import OptimConfig
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
-    """Build the optimiser over all parameters as one group."""
+def build_optimizer(parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> torch.optim.Optimizer:
+    """Build the optimiser over named parameters: one group for each factor on the learning rate."""
+    by_factor: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in parameters:
+        by_factor.setdefault(lr_factor(name, config), []).append(parameter)
+    groups = [{"params": group, "factor": factor, "lr": factor * config.lr} for factor, group in by_factor.items()]
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-    return kind(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    return kind(groups, weight_decay=config.weight_decay, fused=groups[0]["params"][0].is_cuda)  # type: ignore[index]
+
+
+def lr_factor(name: str, config: OptimConfig) -> float:
+    """Return the factor on the learning rate of the parameter `name` of a network."""
+    if not re.search(r"(^|\.)(key|value)_encoder\.", name):
+        return 1.0
+    return config.deep_encoder_lr if re.search(r"_encoder\.layer[23]\.", name) else config.encoder_lr
 
 
 def learning_rate(config: OptimConfig, step: int, progress: float) -> float:
@@ -28,21 +40,14 @@ def learning_rate(config: OptimConfig, step: int, progress: float) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of every group."""
+    """Set the learning rate of every group, times the group's factor."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["factor"]
 
 
 def clip_gradient(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
     """Scale gradients down to a joint norm of `largest` (0: leave them), and return the norm before, without a sync."""
     return nn.utils.clip_grad_norm_(parameters, largest or math.inf)
-
-
-def freeze_batch_norm(module: nn.Module) -> None:
-    """Put every BatchNorm in eval mode: it uses and keeps its statistics; its affine parameters still train."""
-    for layer in module.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            layer.eval()
 
 
 class RunningMean:

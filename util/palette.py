@@ -84,6 +84,13 @@ def write_mask(path: str | os.PathLike[str], ids: np.ndarray) -> None:
         image.save(temporary, format="PNG")
 
 
+def count_ids(ids: np.ndarray) -> np.ndarray:
+    """Return how many pixels of a mask [H,W], uint8 or uint16, have each value: integers."""
+    if ids.dtype == np.uint8:  # three times as fast as bincount, which makes 64-bit integers of all pixels first
+        return cv2.calcHist([ids], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+    return np.bincount(ids.ravel())
+
+
 @cache
 def _palette() -> np.ndarray:
     palette = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
@@ -142,7 +149,7 @@ def _refuse_soft_edges(path: Path, ids: np.ndarray) -> None:
     Such values have next to no area (uniform 3x3 blocks) and lie between a smaller and a larger neighbour. Thin or tiny
     objects have no area either, but are not between two others all along: honest ids pass, with gaps or not.
     """
-    counts = np.bincount(ids.ravel())
+    counts = count_ids(ids)
     values = np.flatnonzero(counts)
     if len(values) <= _FEW_VALUES:
         return

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
@@ -11,6 +12,7 @@ import progressbar
 R = TypeVar("R")
 
 _SHOWN = "step %(step)d  loss %(loss).3f  IoU %(iou).3f  data wait %(wait)3.0f%%  "
+_LEFT = "  %(left)s left"
 _UNITS = 10_000  # the bar counts the share of the run, so that its end fits runs limited by time, too
 
 
@@ -43,16 +45,24 @@ def with_progress(results: Iterable[R], total: int, label: str, units: Callable[
 class TrainingBar:
     """Shows the share done, step, loss, IoU, share of time spent waiting for data, and the time left."""
 
-    def __init__(self) -> None:
-        """Start at zero."""
+    def __init__(self, start: float = 0.0, shown: bool = True) -> None:
+        """Start where the run starts: `start`, in [0, 1], is above 0 for one that is resumed.
+
+        Only one of several processes should have its bar `shown`.
+        """
+        self._start, self._began = start, time.monotonic()
         self._text = progressbar.FormatCustomText(_SHOWN, {"step": 0, "loss": 0.0, "iou": 0.0, "wait": 0.0})
-        widgets = [progressbar.Percentage(), " ", self._text, progressbar.Bar(), " ", progressbar.ETA()]
-        self._bar = progressbar.ProgressBar(max_value=_UNITS, widgets=widgets, fd=CurrentStderr())
+        # progressbar's own estimate would count what was done before a resume as done now.
+        self._left = progressbar.FormatCustomText(_LEFT, {"left": "?"})
+        widgets = [progressbar.Percentage(), " ", self._text, progressbar.Bar(), self._left]
+        kind = progressbar.ProgressBar if shown else progressbar.NullBar
+        self._bar = kind(max_value=_UNITS, widgets=widgets, fd=CurrentStderr())
 
     def show(self, progress: float, step: int, scalars: Mapping[str, float]) -> None:
         """Show the state after a step: `progress` in [0, 1], and the scalars loss, iou and data_wait."""
         wait = 100 * scalars["data_wait"]
         self._text.update_mapping(step=step, loss=scalars["loss"], iou=scalars["iou"], wait=wait)
+        self._left.update_mapping(left=time_left(self._start, progress, time.monotonic() - self._began))
         self._bar.update(min(int(progress * _UNITS), _UNITS))
 
     def close(self, finished: bool) -> None:
@@ -60,10 +70,19 @@ class TrainingBar:
         self._bar.finish(dirty=not finished)
 
 
+def time_left(start: float, progress: float, seconds: float) -> str:
+    """Return the time left, such as "2 d 3:04:05", when `seconds` took a run from the share `start` to `progress`."""
+    if progress <= start:
+        return "?"
+    left = round(seconds * max(1 - progress, 0.0) / (progress - start))
+    days, hours, minutes = left // 86400, left // 3600 % 24, left // 60 % 60
+    return f"{f'{days} d ' if days else ''}{hours}:{minutes:02d}:{left % 60:02d}"
+
+
 @contextmanager
-def training_bar() -> Iterator[TrainingBar]:
-    """Show a bar on stderr for the length of a `with` block."""
-    bar = TrainingBar()
+def training_bar(start: float = 0.0, shown: bool = True) -> Iterator[TrainingBar]:
+    """Show a bar on stderr for the length of a `with` block; arguments as `TrainingBar`."""
+    bar = TrainingBar(start, shown)
     try:
         yield bar
     except BaseException:

@@ -1,0 +1,99 @@
+"""Validation while training: segments and scores a data set with the present weights, and leaves no trace."""
+
+import copy
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dataset.protocols import EvaluationSet, find_evaluation_set
+from dataset.video import Video, open_videos
+from inference.propagate import build_views, propagate
+from inference.report import make_report, score_folders
+from inference.score_sequences import FrameValues
+from inference.segmenter import InferenceConfig
+from model.network import MatchingNetwork
+from util import distributed
+from util.config import ValidationConfig
+from util.palette import write_mask
+
+FIGURES = ("J&F", "J-Mean", "F-Mean")
+
+
+def validate(
+    model: MatchingNetwork,
+    config: ValidationConfig,
+    device: torch.device,
+    weights: Mapping[str, Tensor] | None = None,
+) -> dict[str, float]:
+    """Segment and score a data set as eval.py would, its videos shared over the ranks.
+
+    Training notices nothing of it: the network is copied, so that its weights, their layout, its mode and BatchNorm's
+    statistics stay as they are, and the states of torch's generators are put back.
+
+    Args:
+        model: the network that is being trained, without wrappers; on any device, in any mode.
+        config: which data set, and at what size.
+        device: where to compute.
+        weights: used instead of the network's own, such as a running mean of them.
+
+    Returns:
+        "J&F", "J-Mean" and "F-Mean" in 0..1, the same on every rank.
+
+    Raises:
+        FileNotFoundError, ValueError: for data that are missing or unfit, or that have no complete ground truth.
+    """
+    evaluation, videos = open_validation(config)
+    names = [video.name for video in videos]
+    mine = [videos[job] for job in distributed.share([len(video) for video in videos])[distributed.rank()]]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        snapshot = copy.deepcopy(model).eval()
+        if weights is not None:
+            snapshot.load_state_dict(weights)
+        scored = _score(snapshot, evaluation, mine, config, device) if mine else {}
+    everywhere: dict[str, dict[int, FrameValues]] = {}
+    for part in distributed.gather_objects(scored):
+        everywhere |= part
+    # In the order of the list: sums of floats depend on it, the number of ranks must not matter.
+    mean = make_report({name: everywhere[name] for name in names}).mean
+    return {figure: mean[figure] for figure in FIGURES}
+
+
+def open_validation(config: ValidationConfig) -> tuple[EvaluationSet, list[Video]]:
+    """Find the videos to validate on; call it before training, so that missing data don't end a run that is under way.
+
+    Raises as `validate`.
+    """
+    evaluation = find_evaluation_set(config.val_dataset, split=config.val_split, root=config.val_root)
+    if not evaluation.scored:
+        raise ValueError(
+            f"--val_dataset: {evaluation.name} has no complete ground truth to validate on: choose d16, d17, sample, "
+            "or one's own in DAVIS-2017's layout as d17 with --val_root."
+        )
+    return evaluation, open_videos(evaluation)
+
+
+def _score(
+    model: MatchingNetwork,
+    evaluation: EvaluationSet,
+    videos: Sequence[Video],
+    config: ValidationConfig,
+    device: torch.device,
+) -> dict[str, dict[int, FrameValues]]:
+    """Return the per-frame values of each video's objects."""
+    inference = InferenceConfig(mem_every=evaluation.mem_every)
+    views = build_views(model, (config.val_size,), config=inference, device=device)
+    with tempfile.TemporaryDirectory(prefix="corrvos-validation-") as place:
+        folder = Path(place)
+        for video in videos:
+            for frame in propagate(views, video, wanted_only=True):
+                write_mask(folder / video.name / f"{frame.name}.png", frame.id_mask)
+        report = score_folders(
+            evaluation.annotations,
+            folder,
+            sequences=[video.name for video in videos],
+            single_object=evaluation.binary,
+        )
+    return report.frames

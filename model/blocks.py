@@ -67,10 +67,11 @@ def image_share(conv: nn.Conv2d, image_BCHW: Tensor, image_first: bool) -> tuple
     """
     n_image = image_BCHW.shape[1]
     n_own = conv.in_channels - n_image
+    weight = conv.weight if torch.is_grad_enabled() else conv.weight.detach()  # a view would still ask for gradients
     if image_first:
-        of_image, own = conv.weight.split((n_image, n_own), dim=1)
+        of_image, own = weight.split((n_image, n_own), dim=1)
     else:
-        own, of_image = conv.weight.split((n_own, n_image), dim=1)
+        own, of_image = weight.split((n_own, n_image), dim=1)
     if torch.is_grad_enabled():  # every frame of a clip uses the slice, forwards and backwards: it is copied once
         own = own.contiguous(memory_format=torch.channels_last)
     assert isinstance(conv.padding, tuple)

@@ -17,7 +17,8 @@ def build_optimizer(parameters: Iterable[tuple[str, nn.Parameter]], config: Opti
         by_factor.setdefault(lr_factor(name, config), []).append(parameter)
     groups = [{"params": group, "factor": factor, "lr": factor * config.lr} for factor, group in by_factor.items()]
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-    return kind(groups, weight_decay=config.weight_decay, fused=groups[0]["params"][0].is_cuda)  # type: ignore[index]
+    device = next(iter(by_factor.values()))[0].device
+    return kind(groups, weight_decay=config.weight_decay, fused=device.type in ("cpu", "cuda"))
 
 
 def lr_factor(name: str, config: OptimConfig) -> float:

@@ -42,7 +42,9 @@ def torchrun(ranks: int, case: str, folder: Path, **environment: str) -> "subpro
 def steps(
     folder: Path, accumulate: int = 1, freeze_bn: Literal["yes", "no"] = "yes"
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
-    """Do three steps, at the published learning rate, on clips with one or two objects and drawn memory frames."""
+    """Do three steps on clips with one or two objects and drawn memory frames."""
+    # Adam turns the rounding of a gradient near zero into a share of a whole step. At 2e-6 that share stays far below the
+    # tolerance of 1e-6, while the weights move six times as far.
     run = small_run(Path((folder / "root").read_text()), iterations=3)
     run = replace(
         run,
@@ -50,7 +52,7 @@ def steps(
         batch_size=4,
         freeze_bn=freeze_bn,
         clip=replace(run.clip, frames=4, memory_frames=2, deep_update=0.5),
-        optim=replace(run.optim, lr=1e-5, lr_schedule="steps", warmup_steps=0),
+        optim=replace(run.optim, lr=2e-6, lr_schedule="steps", warmup_steps=0),
     )
     state = build_state(run, CPU)
     batches = iter(build_loader(run, CPU))
@@ -75,7 +77,9 @@ def assert_close(
     ours: tuple[dict[str, Tensor], list[dict[str, float]]], joined: tuple[dict[str, Tensor], list[dict[str, float]]]
 ) -> None:
     for name, value in joined[0].items():
-        torch.testing.assert_close(ours[0][name], value, atol=1e-6, rtol=0, msg=name)
+        torch.testing.assert_close(
+            ours[0][name], value, atol=1e-6, rtol=0, msg=lambda text, name=name: f"{name}: {text}"
+        )
     for mine, other in zip(ours[1], joined[1], strict=True):
         # A pixel whose two labels are equally likely may fall to either side.
         assert mine.pop("iou") == pytest.approx(other["iou"], abs=1e-3)

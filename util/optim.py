@@ -18,7 +18,7 @@ def build_optimizer(parameters: Iterable[tuple[str, nn.Parameter]], config: Opti
     groups = [{"params": group, "factor": factor, "lr": factor * config.lr} for factor, group in by_factor.items()]
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     device = next(iter(by_factor.values()))[0].device
-    return kind(groups, weight_decay=config.weight_decay, fused=device.type in ("cpu", "cuda"))
+    return kind(groups, weight_decay=config.weight_decay, fused=device.type == "cuda")
 
 
 def lr_factor(name: str, config: OptimConfig) -> float:

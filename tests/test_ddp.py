@@ -43,8 +43,8 @@ def steps(
     folder: Path, accumulate: int = 1, freeze_bn: Literal["yes", "no"] = "yes"
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     """Do three steps on clips with one or two objects and drawn memory frames."""
-    # Adam turns the rounding of a gradient near zero into a share of a whole step. At 2e-6 that share stays far below the
-    # tolerance of 1e-6, while the weights move six times as far.
+    # Adam turns the rounding of a gradient near zero into a share of a whole step. At this learning rate that share is
+    # far below the tolerance of 1e-6, while the weights move six times as far.
     run = small_run(Path((folder / "root").read_text()), iterations=3)
     run = replace(
         run,

@@ -37,7 +37,7 @@ def check_chain(chain: str) -> None:
 def xmem(stage: str) -> TrainConfig:
     """XMem as published: 384x384, clips of 8 frames after stage 0; the last 10,000 steps of 2 and 3 without affine.
 
-    `torchrun --nproc_per_node=2 train.py --model xmem --stage 03`, two 32 GB GPUs, about two days; J&F 86.2 on
+    `torchrun --nproc_per_node=2 train.py --model xmem --stage 03`; the paper has J&F 86.2 on
     DAVIS-2017 val after stages 0 and 3, 84.5 after stage 2 alone.
     """
     iterations, drops, plain_end = {
@@ -62,7 +62,7 @@ def xmem(stage: str) -> TrainConfig:
 def stcn(stage: str) -> TrainConfig:
     """STCN as published: 384x384, clips of 3 frames, all earlier ones in memory.
 
-    `torchrun --nproc_per_node=2 train.py --model stcn --stage 03`, two 11 GB GPUs, about two days; J&F 85.4 on
+    `torchrun --nproc_per_node=2 train.py --model stcn --stage 03`; the paper has J&F 85.4 on
     DAVIS-2017 val after stages 0 and 3, 82.5 after stage 2 alone.
     """
     iterations, drops = {
@@ -94,7 +94,7 @@ def stcn(stage: str) -> TrainConfig:
 def stcn_corr(stage: str) -> TrainConfig:
     """STCN as the authors of the correspondence paper train it, but for the correspondence terms themselves.
 
-    `torchrun --nproc_per_node=2 train.py --model stcn-corr --stage 03`, two 11 GB GPUs, about two days; J&F 86.6 on
+    `torchrun --nproc_per_node=2 train.py --model stcn-corr --stage 03`; the paper has J&F 86.6 on
     DAVIS-2017 val with the correspondence terms.
     """
     iterations, drops = {

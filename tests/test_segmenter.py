@@ -96,6 +96,15 @@ def test_new_object_keeps_the_others_where_its_mask_is_zero(models: dict[str, Ma
     assert (merged[:3].argmax(0)[~inside] == labels).float().mean() > 0.99
 
 
+def test_a_given_mask_wins_over_a_certain_prediction(segmenter: Segmenter) -> None:
+    segmenter.step(frame(0), FIRST)
+    certain = torch.stack([FIRST == i for i in (0, 7, 300)]).float()
+    new = mask_of(_9=(8, 8, 16, 16)) == 9  # all of it inside object 7
+    prob = segmenter._merge(certain, [9], new[None].float())
+    assert (prob[3][new] > 0.999).all() and (prob[1][new] < 1e-3).all()
+    assert (prob[1][(FIRST == 7) & ~new] > 0.999).all()
+
+
 def test_a_known_id_is_corrected(segmenter: Segmenter) -> None:
     segmenter.step(frame(0), FIRST)
     segmenter.step(frame(1))

@@ -32,6 +32,30 @@ class ClipRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PairedFrames:
+    """What the correspondence losses need of a clip.
+
+    Attributes:
+        pair: index in the clip of frame t; frame t + 1 follows it in the clip and in the video (or before it, where
+            time runs backwards), and shares its geometry, so that equal positions correspond.
+        anchor: index in the clip of the anchor frame, another one.
+        views_V3HW: uint8 RGB, second views: a part of the crop, resized, perhaps mirrored. Of frame t (V = 1),
+            or of all frames of the clip (V = T) for the released variant.
+        view_matrices_V33: float32, original picture to view, as `Clip.matrices_T33`.
+        boxes: of frame t and of the anchor frame, [N,4] float32 each: left, top, right, bottom edges in the crop, in
+            pixels, 0 <= left < right <= S.
+        box_ids: for each of those boxes [N] int64: the object of the clip (1..objects), or 0 for a proposal.
+    """
+
+    pair: int
+    anchor: int
+    views_V3HW: Tensor
+    view_matrices_V33: Tensor
+    boxes: tuple[Tensor, Tensor]
+    box_ids: tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Clip:
     """A few frames of a video with their masks, augmented and cropped.
 
@@ -45,6 +69,7 @@ class Clip:
         seed: the request's seed, for what the network draws.
         name: video and frames, for messages.
         redraws: how often other frames had to be drawn because the first held no object.
+        paired: what the correspondence losses need; None without them.
     """
 
     images_T3HW: Tensor
@@ -55,6 +80,28 @@ class Clip:
     seed: int
     name: str
     redraws: int = 0
+    paired: PairedFrames | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedBatch:
+    """What the correspondence losses need of a batch; attributes as in `PairedFrames`.
+
+    Attributes:
+        pair_B: int64.
+        anchor_B: int64.
+        views_BV3HW: uint8 RGB.
+        view_matrices_BV33: float32.
+        boxes_B2N4: float32, of frame t and of the anchor frame; zeros pad.
+        box_ids_B2N: int64; -1 pads.
+    """
+
+    pair_B: Tensor
+    anchor_B: Tensor
+    views_BV3HW: Tensor
+    view_matrices_BV33: Tensor
+    boxes_B2N4: Tensor
+    box_ids_B2N: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)

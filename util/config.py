@@ -152,6 +152,56 @@ class LossConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CorrespondenceConfig:
+    """The correspondence losses: L = L_seg + alpha (L_PCL + beta L_OCL) (paper Eq. 12)."""
+
+    pcl: bool = True
+    """Pixel-level correspondence loss on the matching keys."""
+    ocl: bool = True
+    """Object-level correspondence loss on the matching keys."""
+    alpha: float = 0.2
+    """Weight of both at the end of --ramp; 0 leaves them out, and their clips are drawn as if they were not there."""
+    beta: float = 0.5
+    """Weight of the object-level loss within it."""
+    ramp: tuple[float, float] = (0.2, 0.6)
+    """Shares of the run between which the weight rises from 0 to --alpha."""
+    pcl_negatives: Literal["intra", "inter", "both"] = "both"
+    """Anchors that a position must be told from: of its own clip, of the other clips of the batch, or both."""
+    pcl_variant: Literal["paper", "released"] = "paper"
+    """released: the loss of the paper authors' code, on a head of its own (stcn and stcn-corr)."""
+    ocl_objects: Literal["manual", "auto", "both"] = "both"
+    """Objects to compare: annotated ones, proposals of scripts/extract_proposals.py, or both."""
+    gather_negatives: bool = False
+    """Take negatives from the clips of all processes instead of the process's own."""
+    view_scale: tuple[float, float] = (0.5, 1.0)
+    """Side of the crop's part that the view of a frame shows; drawn once per clip."""
+    view_size: int = 0
+    """Side of the view in pixels; 0 is half the crop's, but at least 128 where the crop has as many."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values out of range."""
+        if self.alpha < 0 or self.beta < 0:
+            raise ValueError(f"alpha {self.alpha}, beta {self.beta}: expected at least 0.")
+        if not 0 <= self.ramp[0] <= self.ramp[1] <= 1:
+            raise ValueError(f"ramp {self.ramp[0]} {self.ramp[1]}: expected 0 <= start <= end <= 1.")
+        if not 0 < self.view_scale[0] <= self.view_scale[1] <= 1:
+            raise ValueError(
+                f"view_scale {self.view_scale[0]} {self.view_scale[1]}: expected 0 < smallest <= largest <= 1."
+            )
+        if self.view_size < 0 or self.view_size % 16:
+            raise ValueError(f"view_size {self.view_size}: expected a multiple of 16, the stride of the networks.")
+
+    @property
+    def active(self) -> bool:
+        """Whether a run has any of the losses at any time."""
+        return self.alpha > 0 and (self.pcl or self.ocl)
+
+    def view_side(self, crop_size: int) -> int:
+        """Return the side of the view in pixels for a crop."""
+        return self.view_size or min(max(crop_size // 32 * 16, 128), crop_size)
+
+
+@dataclass(frozen=True, kw_only=True)
 class OptimConfig:
     """Optimiser and schedule."""
 
@@ -233,6 +283,7 @@ class TrainConfig:
     clip: ClipConfig = field(default_factory=ClipConfig)
     augment: Augmentation = field(default_factory=Augmentation)
     loss: LossConfig = field(default_factory=LossConfig)
+    correspondence: CorrespondenceConfig = field(default_factory=CorrespondenceConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 

@@ -24,11 +24,13 @@ class ClipDataset(Dataset[Clip]):
         self.sources = sources
         self.config = config
         self.plain = replace(config.augment, degrees=0.0, shear=0.0, frame_scale=(1.0, 1.0))
+        self.correspondence = config.correspondence if config.correspondence.active else None
 
     def __getitem__(self, request: ClipRequest) -> Clip:
         """Return the clip of a request, the same in every process."""
         augmentation = self.plain if request.plain else self.config.augment
-        return load_clip(self.sources, request, self.config.clip, augmentation, self.config.data.on_bad_sample)
+        bad = self.config.data.on_bad_sample
+        return load_clip(self.sources, request, self.config.clip, augmentation, bad, self.correspondence)
 
 
 def build_loader(config: TrainConfig, device: torch.device, first_step: int = 0) -> "DataLoader[ClipBatch]":

@@ -11,7 +11,7 @@ from dataset.clip import Clip, ClipRequest
 from dataset.sample import make_sample
 from dataset.static import find_static
 from dataset.vos import find_videos
-from util.config import Augmentation, ClipConfig, DataConfig
+from util.config import Augmentation, ClipConfig, CorrespondenceConfig, DataConfig
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -38,8 +38,14 @@ class Source(Protocol):
     def __len__(self) -> int:
         """Return the number of videos."""
 
-    def load(self, request: ClipRequest, config: ClipConfig, augmentation: Augmentation) -> Clip:
-        """Return the clip of a request."""
+    def load(
+        self,
+        request: ClipRequest,
+        config: ClipConfig,
+        augmentation: Augmentation,
+        correspondence: CorrespondenceConfig | None = None,
+    ) -> Clip:
+        """Return the clip of a request, with what `correspondence` needs if it is given."""
 
 
 @dataclass(frozen=True, kw_only=True)

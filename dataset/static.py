@@ -13,7 +13,8 @@ from dataset.decode import read_reduced
 from dataset.layout import MOST_SETS, subfolders
 from dataset.render import attempts, render_clip, visible_objects
 from dataset.transforms import draw_transforms, warp_mask
-from util.config import Augmentation, ClipConfig
+from dataset.views import draw_pairing
+from util.config import Augmentation, ClipConfig, CorrespondenceConfig
 from util.palette import count_ids, read_mask
 
 logger = logging.getLogger(__name__)
@@ -43,8 +44,16 @@ class StaticSource:
         """Return the number of pictures."""
         return len(self.pictures)
 
-    def load(self, request: ClipRequest, config: ClipConfig, augmentation: Augmentation) -> Clip:
+    def load(
+        self,
+        request: ClipRequest,
+        config: ClipConfig,
+        augmentation: Augmentation,
+        correspondence: CorrespondenceConfig | None = None,
+    ) -> Clip:
         """Read and augment the clip of a request; if no object is in sight, draw again as `VideoSource.load`.
+
+        Any two neighbours pass as successive frames: with `correspondence`, one pair of them is warped alike.
 
         Raises ValueError when no picture gives a clip, and when a file can't be used.
         """
@@ -55,6 +64,10 @@ class StaticSource:
             mask = (mask == region).astype(np.uint8) if region else np.zeros_like(mask, np.uint8)
             size = (mask.shape[0], mask.shape[1])
             transforms = draw_transforms(rng, augmentation, size, config.frames, static=True)
+            pairing = None
+            if correspondence is not None:
+                frames = range(config.frames)
+                transforms, pairing = draw_pairing(rng, frames, transforms, augmentation, correspondence)
             if visible_objects(warp_mask(mask, transforms[0])):
                 break
             if redraws % 5 == 4:
@@ -69,6 +82,7 @@ class StaticSource:
             seed=request.seed,
             name=f"{self.name}/{picture.stem}",
             redraws=redraws,
+            pairing=pairing,
         )
 
 

@@ -12,9 +12,10 @@ from dataset.clip import Clip, ClipRequest
 from dataset.decode import read_reduced
 from dataset.frames import list_images, natural_key
 from dataset.render import attempts, render_clip, visible_objects
-from dataset.sampling import draw_frames, draw_objects
+from dataset.sampling import draw_frames, draw_objects, draw_successive_frames
 from dataset.transforms import draw_transforms, warp_mask
-from util.config import Augmentation, ClipConfig
+from dataset.views import draw_pairing, is_released
+from util.config import Augmentation, ClipConfig, CorrespondenceConfig
 from util.palette import read_mask
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,14 @@ class VideoSource:
         """Return the number of videos."""
         return len(self.videos)
 
-    def load(self, request: ClipRequest, config: ClipConfig, augmentation: Augmentation) -> Clip:
-        """Draw, read and augment the clip of a request.
+    def load(
+        self,
+        request: ClipRequest,
+        config: ClipConfig,
+        augmentation: Augmentation,
+        correspondence: CorrespondenceConfig | None = None,
+    ) -> Clip:
+        """Draw, read and augment the clip of a request, with what `correspondence` needs if it is given.
 
         If the first frame's crop holds no object, other frames and another crop are drawn; after five tries the next
         video of the source is taken, which the log says.
@@ -71,10 +78,13 @@ class VideoSource:
         """
         for index, redraws, rng in attempts(request, len(self)):
             video = self.videos[index]
-            frames = request.frames or self._draw_frames(rng, video, config, request.max_gap)
+            frames = request.frames or self._draw_frames(rng, video, config, request.max_gap, correspondence)
             first = self._read_mask(video, frames[0])
             size = (first.shape[0], first.shape[1])
             transforms = draw_transforms(rng, augmentation, size, len(frames), static=False)
+            pairing = None
+            if correspondence is not None:
+                transforms, pairing = draw_pairing(rng, frames, transforms, augmentation, correspondence)
             ids = visible_objects(warp_mask(first, transforms[0]))
             if ids:
                 break
@@ -92,13 +102,21 @@ class VideoSource:
             seed=request.seed,
             name=self._describe(video, frames),
             redraws=redraws,
+            pairing=pairing,
         )
 
     def _draw_frames(
-        self, rng: np.random.Generator, video: TrainingVideo, config: ClipConfig, max_gap: int
+        self,
+        rng: np.random.Generator,
+        video: TrainingVideo,
+        config: ClipConfig,
+        max_gap: int,
+        correspondence: CorrespondenceConfig | None,
     ) -> tuple[int, ...]:
         gap = max(max_gap // self.interval, 1)
-        return draw_frames(rng, len(video.frames), config.frames, gap, config.reverse)
+        paired = correspondence is not None and not is_released(correspondence)
+        draw = draw_successive_frames if paired else draw_frames
+        return draw(rng, len(video.frames), config.frames, gap, config.reverse)
 
     def _describe(self, video: TrainingVideo, frames: Sequence[int]) -> str:
         return f"{self.name}/{video.name} frames {', '.join(Path(video.frames[i]).stem for i in frames)}"

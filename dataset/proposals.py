@@ -8,7 +8,8 @@ frame's start.
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -63,7 +64,7 @@ class Proposals:
     Attributes:
         header: how they were found, and the names of the frames.
         boxes: for each frame [N,4] uint16: left, top, right, bottom in pixels of the original picture. They are edges:
-            the whole picture is (0, 0, width, height).
+            the whole picture is (0, 0, width, height). In an order without meaning: the first few are a fair sample.
         sizes: for each frame the picture's height and width.
     """
 
@@ -135,7 +136,7 @@ def write_proposals(folder: Path, video: str, proposals: Proposals) -> None:
 def read_proposals(
     folder: Path, video: str, frames: Sequence[str], size: tuple[int, int] | None = None
 ) -> list[np.ndarray]:
-    """Return the boxes of some frames of a video, each [N,4] float32, sorted: left, top, right, bottom in pixels.
+    """Return the boxes of some frames of a video, each [N,4] float32: left, top, right, bottom in pixels.
 
     A process keeps the files that it read last.
 
@@ -172,41 +173,25 @@ def read_header(folder: Path, video: str) -> ProposalHeader:
 
     Raises FileNotFoundError when the file is missing, ValueError when it is damaged or has another version.
     """
-    path = proposals_path(folder, video)
-    if not path.is_file():
-        raise _missing(folder, video)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return _parse_header(folder, video, archive["header"])
-    except _OtherVersion as error:
-        raise ValueError(str(error)) from None
-    except _DAMAGED as error:
-        raise _damaged(folder, video, error) from error
+    with _archive(folder, video) as archive:
+        return _parse_header(folder, video, archive["header"])
 
 
 def read_all(folder: Path, video: str) -> Proposals:
     """Read a whole file. Raises as `read_header`."""
-    path = proposals_path(folder, video)
-    if not path.is_file():
-        raise _missing(folder, video)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            header = _parse_header(folder, video, archive["header"])
-            boxes, ends, sizes = archive["boxes"], archive["ends"], archive["sizes"]
+    with _archive(folder, video) as archive:
+        header = _parse_header(folder, video, archive["header"])
+        boxes, ends, sizes = archive["boxes"], archive["ends"], archive["sizes"]
         count = len(header.frames)
         if boxes.shape[1:] != (4,) or ends.shape != (count,) or sizes.shape != (count, 2):
             raise ValueError(f"{count} frames, boxes {boxes.shape}, ends {ends.shape}, sizes {sizes.shape}")
         if count and ends[-1] != len(boxes):
             raise ValueError(f"{len(boxes)} boxes, {ends[-1]} counted")
-        return Proposals(
-            header=header,
-            boxes=tuple(np.split(boxes, ends[:-1].astype(np.int64))) if count else (),
-            sizes=tuple((int(height), int(width)) for height, width in sizes),
-        )
-    except _OtherVersion as error:
-        raise ValueError(str(error)) from None
-    except _DAMAGED as error:
-        raise _damaged(folder, video, error) from error
+    return Proposals(
+        header=header,
+        boxes=tuple(np.split(boxes, ends[:-1].astype(np.int64))) if count else (),
+        sizes=tuple((int(height), int(width)) for height, width in sizes),
+    )
 
 
 def has_proposals(folder: Path, video: str) -> bool:
@@ -253,6 +238,23 @@ def _open(folder: Path, video: str, changed: int, length: int) -> _File:
     return _File(proposals, {frame: number for number, frame in enumerate(proposals.header.frames)})
 
 
+@contextmanager
+def _archive(folder: Path, video: str) -> Iterator[Mapping[str, np.ndarray]]:
+    """Open a video's file; all that can be wrong with it, in the block too, becomes one message."""
+    path = proposals_path(folder, video)
+    if not path.is_file():
+        raise _missing(folder, video)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            yield archive
+    except _OtherVersion as error:
+        raise ValueError(str(error)) from None
+    except _DAMAGED as error:
+        raise ValueError(
+            f"proposals {path} are truncated or damaged ({error}). Find them anew: {_command(folder, video)}"
+        ) from error
+
+
 def _parse_header(folder: Path, video: str, data: np.ndarray) -> ProposalHeader:
     header: dict[str, Any] = json.loads(data.tobytes().decode())
     if (header["format"], header["version"]) != (FORMAT, VERSION):
@@ -278,13 +280,6 @@ def _check_frames(folder: Path, video: str, known: Mapping[str, int] | frozenset
 def _missing(folder: Path, video: str) -> FileNotFoundError:
     return FileNotFoundError(
         f"no object proposals: {proposals_path(folder, video)} is missing. Find them with: {_command(folder, video)}"
-    )
-
-
-def _damaged(folder: Path, video: str, error: Exception) -> ValueError:
-    return ValueError(
-        f"proposals {proposals_path(folder, video)} are truncated or damaged ({error}). Find them anew: "
-        f"{_command(folder, video)}"
     )
 
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-# Paper: a proposal's width / height, and its share of the picture's area.
-ASPECT = (1 / 3, 3.0)
-AREA = (0.3**2, 0.8**2)
+from dataset.proposals import fits_rules
+
 MOST_PROPOSALS = 128
 
 
@@ -38,15 +37,11 @@ def warp_boxes(boxes_N4: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarra
     return np.concatenate([warped.min(axis=1), warped.max(axis=1)], axis=1).clip(0, size).astype(np.float32)
 
 
-def are_proposals(boxes_N4: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Return which boxes the paper's rules for proposals keep in a picture of that size: [N] bool."""
-    wide, high = boxes_N4[:, 2] - boxes_N4[:, 0], boxes_N4[:, 3] - boxes_N4[:, 1]
-    share = wide * high / (width * height)
-    shaped = (wide >= ASPECT[0] * high) & (wide <= ASPECT[1] * high)
-    return shaped & (share >= AREA[0]) & (share <= AREA[1])
-
-
 def crop_proposals(boxes_N4: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Return the proposals [M,4] float32 of a crop, from those of the original picture; `MOST_PROPOSALS` at most."""
+    """Return the proposals [M,4] float32 of a crop, from those of the original picture.
+
+    Those are left out that the paper's rules for shape and area would not keep in the crop. Of more than
+    `MOST_PROPOSALS` the first are taken: a file's order has no meaning.
+    """
     warped = warp_boxes(boxes_N4, matrix, size)
-    return warped[are_proposals(warped, size, size)][:MOST_PROPOSALS]
+    return warped[fits_rules(warped, size, size)][:MOST_PROPOSALS]

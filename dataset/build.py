@@ -40,7 +40,7 @@ def build_loader(config: TrainConfig, device: torch.device, first_step: int = 0)
     """
     shard = Shard(rank=distributed.rank(), ranks=distributed.world_size(), accumulate=config.accumulate)
     shard.part_size(config.batch_size)
-    sources = find_sources(config.data, config.clip.frames, config.stage)
+    sources = find_sources(config.data, config.clip.frames, config.stage, config.correspondence)
     stream = ClipStream(
         videos=tuple(len(source) for source in sources),
         weights=tuple(source.weight for source in sources),

@@ -1,7 +1,7 @@
 """What the correspondence losses need beside a clip's frames: a shared geometry, and second views of frames."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import cv2
 import numpy as np
@@ -36,9 +36,13 @@ def is_released(correspondence: CorrespondenceConfig) -> bool:
     return correspondence.pcl and correspondence.pcl_variant == "released"
 
 
-def uses_proposals(correspondence: CorrespondenceConfig) -> bool:
-    """Return whether the objects to compare are proposals, or proposals too."""
-    return correspondence.active and correspondence.ocl and correspondence.ocl_objects != "manual"
+def uses_proposals(correspondence: CorrespondenceConfig | None) -> bool:
+    """Return whether objects are compared and proposals count as such."""
+    return _compares_objects(correspondence) and correspondence.ocl_objects != "manual"
+
+
+def _compares_objects(correspondence: CorrespondenceConfig | None) -> TypeGuard[CorrespondenceConfig]:
+    return correspondence is not None and correspondence.active and correspondence.ocl and correspondence.beta > 0
 
 
 def draw_pairing(
@@ -71,7 +75,7 @@ def draw_pairing(
         pair, anchor = draw_pair(rng, frames)
         shared = share_geometry(transforms, pair)
     views = draw_views(rng, shared, pair, augmentation, correspondence)
-    annotated = correspondence.ocl and correspondence.ocl_objects != "auto"
+    annotated = _compares_objects(correspondence) and correspondence.ocl_objects != "auto"
     return shared, Pairing(pair=pair, anchor=anchor, views=views, annotated=annotated)
 
 

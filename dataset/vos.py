@@ -11,10 +11,11 @@ import numpy as np
 from dataset.clip import Clip, ClipRequest
 from dataset.decode import read_reduced
 from dataset.frames import list_images, natural_key
+from dataset.proposals import check_proposals, proposals_folder, read_proposals
 from dataset.render import attempts, render_clip, visible_objects
 from dataset.sampling import draw_frames, draw_objects, draw_successive_frames
 from dataset.transforms import draw_transforms, warp_mask
-from dataset.views import draw_pairing, is_released
+from dataset.views import draw_pairing, is_released, uses_proposals
 from util.config import Augmentation, ClipConfig, CorrespondenceConfig
 from util.palette import read_mask
 
@@ -50,6 +51,7 @@ class VideoSource:
         weight: how often a pass shows each video.
         interval: frames of the original video from one annotated frame to the next (YouTube-VOS: 5).
         single_object: everything that is not zero in a mask is one object (DAVIS-2016).
+        listed: the file that named the videos, if it is not the data set's own.
     """
 
     name: str
@@ -57,6 +59,7 @@ class VideoSource:
     weight: int = 1
     interval: int = 1
     single_object: bool = False
+    listed: Path | None = None
 
     def __len__(self) -> int:
         """Return the number of videos."""
@@ -94,6 +97,10 @@ class VideoSource:
                 logger.info("%s/%s: no object in 5 drawn first frames; taking %s", self.name, video.name, following)
         else:
             raise ValueError(f"data set {self.name}: no video has a frame with an object. Check its masks.")
+        if pairing is not None and uses_proposals(correspondence):
+            names = [Path(video.frames[frames[t]]).stem for t in (pairing.pair, pairing.anchor)]
+            found = read_proposals(proposals_folder(video.images.parent), video.name, names, size)
+            pairing = pairing._replace(proposals=tuple(found))
         return render_clip(
             lambda t, reduction: read_reduced(video.images / video.frames[frames[t]], reduction),
             [first, *(self._read_mask(video, i, size) for i in frames[1:])],
@@ -104,6 +111,14 @@ class VideoSource:
             redraws=redraws,
             pairing=pairing,
         )
+
+    def check_proposals(self) -> None:
+        """See that there are object proposals for every frame.
+
+        Raises FileNotFoundError and ValueError as `dataset.proposals.check_proposals`.
+        """
+        frames = {video.name: [Path(frame).stem for frame in video.frames] for video in self.videos}
+        check_proposals(proposals_folder(self.videos[0].images.parent), frames, self.listed)
 
     def _draw_frames(
         self,
@@ -185,6 +200,7 @@ def find_videos(
         weight=weight,
         interval=interval,
         single_object=is_2016 if single_object is None else single_object,
+        listed=listed,
     )
 
 

@@ -23,7 +23,10 @@ from dataset.clip import ClipBatch
 from dataset.sampling import GapSchedule, Shard
 from inference.pictures import clip_picture
 from inference.validate import open_validation, validate
+from model.clip import ClipOutput
+from model.correspondence import correspondence_losses, correspondence_weight, draw_pair_plan
 from model.losses import bootstrap_share, mean_iou, segmentation_losses, total_loss
+from model.network import STRIDE
 from model.train_state import TrainState, build_state, payload, progress, weights_payload
 from util import cli, distributed
 from util.checkpoint import save_checkpoint
@@ -33,6 +36,7 @@ from util.metric_log import MetricLog
 from util.optim import clip_gradient, learning_rate, set_learning_rate
 from util.progress import training_bar
 from util.provenance import run_facts
+from util.run_check import check_correspondence, check_ranges
 from util.run_folder import BEST, LAST, open_stage, read_newest, save_step, start_run, write_record
 from util.run_plan import RunPlan, plan_run
 from util.step_metrics import StepMetrics
@@ -86,16 +90,10 @@ def main(plan: RunPlan) -> None:
 
 def check(config: TrainConfig) -> None:
     """Raise ValueError for values out of range that nothing else checks."""
-    for name in ("iterations", "batch_size", "accumulate", "save_every", "log_every"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--{name} {getattr(config, name)}: expected at least 1.")
-    if config.keep < 0 or config.picture_every < 0 or config.validation.validate_every < 0:
-        raise ValueError("--keep, --picture_every and --validate_every: expected at least 0.")
-    if config.clip.frames < 2:
-        raise ValueError(f"--frames {config.clip.frames}: expected at least 2, the first holds the given masks.")
-    if config.clip.memory_frames < 0 or config.clip.max_objects < 1:
-        raise ValueError("--memory_frames must be at least 0, --max_objects at least 1.")
-    Shard(ranks=distributed.world_size(), accumulate=config.accumulate).part_size(config.batch_size)
+    check_ranges(config)
+    processes = distributed.world_size()
+    clips = Shard(ranks=processes, accumulate=config.accumulate).part_size(config.batch_size)
+    check_correspondence(config, clips, processes)
     if config.validation.validate_every:
         open_validation(config.validation)
 
@@ -145,7 +143,7 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
             waiting = time.monotonic()
             parts = [next(batches) for _ in range(config.accumulate)]
             metrics.waited += time.monotonic() - waiting
-            values, logits = train_step(state, parts, config)
+            values, output = train_step(state, parts, config)
             metrics.add(state.step, values, [part.names for part in parts])
             metrics.redraws += sum(part.redraws for part in parts)
             # Every process must end at the same step.
@@ -161,13 +159,13 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
                     log.scalars(state.step, scalars)
                     bar.show(state.progress(config), state.step, scalars)
             if log is not None and is_due(state.step, config.picture_every, False):
-                log.images(state.step, {"clip": clip_picture(parts[-1], logits)})
+                log.images(state.step, {"clip": clip_picture(parts[-1], output.logits)})
             if validating:
                 score(state, config, log)
             if saving and is_main:
                 # After the flush: weights that a non-finite loss has spoilt are never saved.
                 save_step(config.folder(), payload(state, config), state.step, config.keep)
-            del logits  # of no use to the next step, which needs the memory
+            del output  # of no use to the next step, which needs the memory
     logger.info(
         "stage %s: %d steps in %.1f minutes; weights in %s",
         config.stage,
@@ -177,21 +175,25 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
     )
 
 
-def train_step(state: TrainState, parts: Sequence[ClipBatch], config: TrainConfig) -> tuple[dict[str, Tensor], Tensor]:
+def train_step(
+    state: TrainState, parts: Sequence[ClipBatch], config: TrainConfig
+) -> tuple[dict[str, Tensor], ClipOutput]:
     """Do one step on this process's clips; no input or output, no waiting for a GPU.
 
-    Returns the detached metrics, a value for each part, and the last part's label logits.
+    Returns the detached metrics, a value for each part, and what the network made of the last part.
     """
     device = next(state.network.parameters()).device
     set_learning_rate(state.optimizer, learning_rate(config.optim, state.step, state.progress(config)))
     state.optimizer.zero_grad(set_to_none=True)
+    weights = loss_weights(state, config)
     metrics: list[dict[str, Tensor]] = []
     for part in parts:
         batch = part.to(device)
         labels = batch.labels_BTHW[:, 1:]
         with state.reducing(last=part is parts[-1]):
             with autocast(device, config.precision):
-                output = state.parallel(batch.network_images(), batch.first_masks(), part.valid_BO, batch.seeds)
+                views = batch.network_views() if weights["pcl"] else None
+                output = state.parallel(batch.network_images(), batch.first_masks(), part.valid_BO, batch.seeds, views)
             losses = segmentation_losses(
                 output.logits,
                 labels,
@@ -201,11 +203,13 @@ def train_step(state: TrainState, parts: Sequence[ClipBatch], config: TrainConfi
                 dice=config.loss.dice > 0,
                 dice_background=config.loss.dice_background,
             )
-            total = total_loss(losses, {"dice": config.loss.dice})
+            pairs = pair_losses(output, part, config, weights)
+            losses |= {name: loss for name, loss in pairs.items() if name in weights}
+            total = total_loss(losses, weights)
             # Losses are means over clips: the mean of equal parts, and of processes, is that of the whole batch.
             state.scaler.scale(total / len(parts)).backward()
         iou = mean_iou(output.logits, labels, batch.valid_BO)
-        metrics.append({name: value.detach() for name, value in {**losses, "loss": total, "iou": iou}.items()})
+        metrics.append({name: value.detach() for name, value in {**losses, **pairs, "loss": total, "iou": iou}.items()})
     state.scaler.unscale_(state.optimizer)
     norm = clip_gradient(state.network.parameters(), config.optim.clip_gradient).detach()
     state.scaler.step(state.optimizer)
@@ -214,7 +218,44 @@ def train_step(state: TrainState, parts: Sequence[ClipBatch], config: TrainConfi
         state.mean.update(state.model)
     state.step += 1
     joined = {name: torch.stack([values[name] for values in metrics]) for name in metrics[0]}
-    return joined | {"gradient_norm": norm.expand(len(parts))}, output.logits.detach()
+    detached = ClipOutput(*(None if value is None else value.detach() for value in output))
+    return joined | {"gradient_norm": norm.expand(len(parts))}, detached
+
+
+def loss_weights(state: TrainState, config: TrainConfig) -> dict[str, float]:
+    """Return the weights of the loss terms in the present step (paper Eq. 12); the cross-entropy's is 1."""
+    wanted = config.correspondence
+    alpha = correspondence_weight(state.progress(config), wanted.alpha, wanted.ramp)
+    return {"dice": config.loss.dice, "pcl": alpha * wanted.pcl, "ocl": alpha * wanted.beta * wanted.ocl}
+
+
+def pair_losses(
+    output: ClipOutput, part: ClipBatch, config: TrainConfig, weights: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """Return the correspondence losses of a part that have a weight in this step, and what is worth a line beside."""
+    if not (weights["pcl"] or weights["ocl"]):
+        return {}
+    paired, device = part.paired, output.key.device
+    assert paired is not None, "a run with correspondence losses draws its clips for them"
+    view_side = paired.views_BV3HW.shape[-1] // STRIDE
+    plan = draw_pair_plan(
+        part.seeds,
+        paired.pair_B,
+        paired.anchor_B,
+        paired.boxes_B2N4,
+        paired.box_ids_B2N,
+        grid=(output.key.shape[-2], output.key.shape[-1]),
+        view_grid=(view_side, view_side),
+    )
+    return correspondence_losses(
+        output.key,
+        output.view_key,
+        plan.to(device),
+        negatives=config.correspondence.pcl_negatives,
+        with_pcl=weights["pcl"] > 0,
+        with_ocl=weights["ocl"] > 0,
+        gather=config.correspondence.gather_negatives,
+    )
 
 
 def score(state: TrainState, config: TrainConfig, log: MetricLog | None) -> None:
@@ -233,10 +274,12 @@ def score(state: TrainState, config: TrainConfig, log: MetricLog | None) -> None
 def schedule_values(state: TrainState, config: TrainConfig) -> dict[str, float]:
     """Return the scalars that schedules had in the last step."""
     gaps = GapSchedule(gaps=config.clip.gaps, starts=config.clip.gap_starts)
+    wanted = config.correspondence
     scale = {"loss_scale": state.scaler.get_scale()} if state.scaler.is_enabled() else {}
     return scale | {
         "lr": state.optimizer.param_groups[-1]["lr"],
         "pixel_share": pixel_share(state, config),
+        "alpha": correspondence_weight(progress(config, state.step - 1, state.seconds), wanted.alpha, wanted.ramp),
         "gap": gaps.at(state.step - 1, config.iterations),
         "minutes": state.seconds / 60,
     }

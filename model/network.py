@@ -124,6 +124,11 @@ class MatchingNetwork(nn.Module):
             sensory_dim=config.hidden_dim,
         )
         self.key_proj = KeyProjection(f16_channels, config.key_dim, anisotropic)
+        self.key_proj2: KeyProjection | None = None
+
+    def add_key_head(self) -> None:
+        """Add the extra key head of the released correspondence loss, which training alone uses."""
+        self.key_proj2 = KeyProjection(self.key_proj.key_proj.in_channels, self.config.key_dim, anisotropic=False)
 
     def encode_key(self, image_B3HW: Tensor) -> KeyFeatures:
         """Encode ImageNet-normalised images [B,3,H,W]; H and W must be multiples of 16."""

@@ -81,6 +81,8 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
     """
     torch.manual_seed(config.seed)
     model = build_model(config.model, config.size, mask_channels=1 if config.stage == "0" else 2)
+    if uses_key_head(config):
+        model.add_key_head()
     origin = "its own checkpoint" if saved is not None else load_start(model, config)
     frozen = keeps_statistics(config)
     network = ClipNetwork(model, config.clip.memory_frames, config.clip.deep_update, encode_all=not frozen)
@@ -153,6 +155,12 @@ def keeps_statistics(config: TrainConfig) -> bool:
     return config.checkpoint is not None or (config.pretrained and has_imagenet_weights(config.size))
 
 
+def uses_key_head(config: TrainConfig) -> bool:
+    """Return whether a run has the extra key head of the released correspondence loss."""
+    correspondence = config.correspondence
+    return correspondence.active and correspondence.pcl and correspondence.pcl_variant == "released"
+
+
 def payload(state: TrainState, config: TrainConfig) -> dict[str, Any]:
     """Return what a checkpoint holds: the whole state, in plain tensors and numbers.
 
@@ -216,6 +224,7 @@ def _parallel(network: ClipNetwork, config: TrainConfig) -> nn.Module:
         network,
         broadcast_buffers=False,  # BatchNorm's statistics are frozen or synchronised
         gradient_as_bucket_view=True,
-        # In clips of two frames nothing reads what XMem's decoder remembers.
-        find_unused_parameters=config.clip.frames < 3,
+        # In clips of two frames nothing reads what XMem's decoder remembers; the extra key head has no part in a step
+        # whose loss has no weight yet.
+        find_unused_parameters=config.clip.frames < 3 or uses_key_head(config),
     )

@@ -90,6 +90,10 @@ def load_weights(model: MatchingNetwork, state_dict: Mapping[str, Any], source: 
     if extra:
         logger.info("%s: left out %s, used in training only", source, _some(extra))
     weights = {key: tensor for key, tensor in weights.items() if key not in extra}
+    fresh = {key: x for key, x in expected.items() if key.startswith(_TRAINING_ONLY) and key not in weights}
+    if fresh:
+        logger.info("%s: lacks %s, used in training only, which start afresh", source, _some(list(fresh)))
+    weights |= fresh
     weights = _fit_mask_channels(weights, expected[_MASK_CONV].shape[1], source)
     _check(model, weights, source)
     model.load_state_dict(weights, strict=True)

@@ -2,7 +2,15 @@
 
 from dataclasses import replace
 
-from util.config import Augmentation, ClipConfig, DataConfig, LossConfig, OptimConfig, TrainConfig
+from util.config import (
+    Augmentation,
+    ClipConfig,
+    CorrespondenceConfig,
+    DataConfig,
+    LossConfig,
+    OptimConfig,
+    TrainConfig,
+)
 
 MODELS = ("xmem", "stcn", "stcn-corr")
 SIZES = ("base", "tiny")
@@ -149,6 +157,8 @@ def tiny(model: str, stage: str) -> TrainConfig:
         ),
         data=DataConfig(dataset=({"0": "static", "1": "bl30k"}.get(stage, "davis"),), num_workers=0),
         loss=LossConfig(bootstrap_share=1.0),
+        # Annotated objects alone: proposals would have to be extracted first.
+        correspondence=CorrespondenceConfig(ocl_objects="manual"),
         optim=OptimConfig(
             lr=5e-4, weight_decay=0.01, lr_schedule="cosine", warmup_steps=50, clip_gradient=1.0, ema=0.995
         ),

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from model.affinity import similarity
 from model.assignment import assign_rows
+from model.contrast import contrast, take_positions
 from model.pair_plan import PairPlan, draw_pair_plan
 from model.roi import roi_average
 from util.distributed import largest
-from util.rank_gather import gather_ranks
 
 __all__ = ["PairPlan", "correspondence_losses", "correspondence_weight", "draw_pair_plan"]
 
@@ -79,10 +79,10 @@ def correspondence_losses(
     with torch.autocast(device_type=device.type, enabled=False):
         now, after, anchor = _frames(key_BTKYX, plan, valid_B)
         if with_pcl:
-            anchors = [_take(anchor, plan.positions_BSA[:, 0])]
+            anchors = [take_positions(anchor, plan.positions_BSA[:, 0])]
             if view_key_BVKYX is not None:
                 view = _without_padding(view_key_BVKYX[:, 0].float(), valid_B)
-                anchors.append(_take(view, plan.positions_BSA[:, 1]))
+                anchors.append(take_positions(view, plan.positions_BSA[:, 1]))
             anchors_BSAK = torch.stack(anchors, dim=1)
             losses["pcl"] = _pixel_loss(now.flatten(2), after.flatten(2), anchors_BSAK, negatives, gather, valid_B)
         if with_ocl:
@@ -115,12 +115,6 @@ def _without_padding(x: Tensor, valid_B: Tensor | None) -> Tensor:
     return x if valid_B is None else torch.where(valid_B.view(-1, *[1] * (x.ndim - 1)), x, 0.0)
 
 
-def _take(map_BKYX: Tensor, positions_BA: Tensor) -> Tensor:
-    """Features [B,A,K] of a map at flattened positions."""
-    rows_BPK = map_BKYX.flatten(2).transpose(1, 2)
-    return rows_BPK.gather(1, positions_BA[..., None].expand(-1, -1, rows_BPK.shape[2]))
-
-
 def _mean_over_clips(loss_B: Tensor, valid_B: Tensor | None) -> Tensor:
     if valid_B is None:
         return loss_B.mean()
@@ -146,47 +140,8 @@ def _pixel_loss(
         loss_BSP = F.cross_entropy(scores_BSAP.transpose(1, 2), label_BSP, reduction="none")
     else:
         real_BA = None if valid_B is None else valid_B[:, None].expand(-1, count)
-        loss_BSP = _contrast(after_BKP, anchors_BSAK, label_BSP, real_BA, negatives == "both", gather)
+        loss_BSP = contrast(after_BKP, anchors_BSAK, label_BSP, real_BA, negatives == "both", gather)
     return _mean_over_clips(loss_BSP.mean(dim=(1, 2)), valid_B)
-
-
-def _contrast(
-    query_BKP: Tensor,
-    candidates_BSAK: Tensor,
-    target_BSP: Tensor,
-    real_BA: Tensor | None,
-    with_own: bool,
-    gather: bool,
-) -> Tensor:
-    """Cross-entropy [B,S,P] of every query's similarities to the candidates of all clips, each set by itself.
-
-    Args:
-        query_BKP: queries of each clip.
-        candidates_BSAK: each clip's candidates, in S sets.
-        target_BSP: the right candidate among the clip's own.
-        real_BA: False for candidates that only pad; None: all are real.
-        with_own: whether the clip's other candidates are negatives, too.
-        gather: whether the candidates of all processes take part.
-    """
-    clips, sets, count, channels = candidates_BSAK.shape
-    first = clips * dist.get_rank() if gather and dist.is_initialized() else 0
-    all_ZSAK = gather_ranks(candidates_BSAK) if gather else candidates_BSAK
-    clip_B = first + torch.arange(clips, device=target_BSP.device)
-    target_SP = (clip_B[:, None, None] * count + target_BSP).transpose(0, 1).flatten(1)
-    # One matrix product for all clips and sets.
-    memory_1KN = all_ZSAK.permute(3, 1, 0, 2).reshape(1, channels, -1)
-    query_1KP = query_BKP.transpose(0, 1).reshape(1, channels, -1)
-    scores_SNP = similarity(memory_1KN, None, query_1KP, None).view(sets, -1, query_1KP.shape[2])
-    if real_BA is not None or not with_own:
-        other_Z1B1 = (torch.arange(len(all_ZSAK), device=clip_B.device)[:, None] != clip_B)[:, None, :, None]
-        shown_ZABP = (other_Z1B1 | with_own).expand(-1, count, -1, query_BKP.shape[2])
-        if real_BA is not None:
-            shown_ZABP = shown_ZABP & (gather_ranks(real_BA) if gather else real_BA)[:, :, None, None]
-        shown_SNP = shown_ZABP.reshape(1, -1, query_1KP.shape[2]).repeat(sets, 1, 1)
-        shown_SNP.scatter_(1, target_SP[:, None], True)
-        scores_SNP = scores_SNP.masked_fill(~shown_SNP, -torch.inf)
-    loss_SP = F.cross_entropy(scores_SNP, target_SP, reduction="none")
-    return loss_SP.unflatten(1, (clips, -1)).transpose(0, 1)
 
 
 def _object_loss(keys_B2KYX: Tensor, plan: PairPlan, gather: bool, valid_B: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -212,7 +167,7 @@ def _object_loss(keys_B2KYX: Tensor, plan: PairPlan, gather: bool, valid_B: Tens
     # The clip's boxes of both frames in a row: those of the anchor frame come second.
     target_B1Q = (ids_B2N.shape[2] + partner_BQ)[:, None]
     candidates_B1NK = features_B2NK.flatten(1, 2)[:, None]
-    loss_BQ = _contrast(query_BQK.transpose(1, 2), candidates_B1NK, target_B1Q, real_BN, False, gather)[:, 0]
+    loss_BQ = contrast(query_BQK.transpose(1, 2), candidates_B1NK, target_B1Q, real_BN, False, gather)[:, 0]
     loss_B = torch.where(found_BQ, loss_BQ, 0.0).sum(dim=1) / found_BQ.sum(dim=1).clamp(min=1)
     without_B = ~found_BQ.any(dim=1)
     return _mean_over_clips(loss_B, valid_B), (without_B if valid_B is None else without_B & valid_B).sum()

@@ -88,13 +88,11 @@ def draw_positions(rng: np.random.Generator, grid: tuple[int, int], cells: tuple
         grid: height and width of the map, at least those of `cells`.
         cells: rows and columns of cells.
     """
-    places = []
-    for axis in (0, 1):
-        edges = np.arange(cells[axis] + 1) * grid[axis] // cells[axis]
-        shape = (-1, 1) if axis == 0 else (1, -1)
-        low, high = edges[:-1].reshape(shape), edges[1:].reshape(shape)
-        places.append(rng.integers(low, high, size=cells))
-    return (places[0] * grid[1] + places[1]).reshape(-1)
+    rows, columns = (np.arange(n + 1) * size // n for n, size in zip(cells, grid, strict=True))
+    share = rng.random((2, *cells))
+    y = rows[:-1, None] + (share[0] * np.diff(rows)[:, None]).astype(np.int64)
+    x = columns[:-1] + (share[1] * np.diff(columns)).astype(np.int64)
+    return (y * grid[1] + x).reshape(-1)
 
 
 def _draw_queries(
@@ -104,6 +102,7 @@ def _draw_queries(
     if len(candidates) == 0:
         return []
     centres = (boxes_N4[candidates, :2] + boxes_N4[candidates, 2:]) / 2
-    cells, cell_of = np.unique((centres // BOX_CELL).astype(int), axis=0, return_inverse=True)
-    chosen = rng.permutation(len(cells))[:QUERIES]
-    return [int(rng.choice(candidates[cell_of.reshape(-1) == cell])) for cell in chosen]
+    places = (centres // BOX_CELL).astype(np.int64)
+    cell_of = places[:, 1] * (places[:, 0].max() + 1) + places[:, 0]
+    chosen = rng.permutation(np.unique(cell_of))[:QUERIES]
+    return [int(rng.choice(candidates[cell_of == cell])) for cell in chosen]

@@ -1,4 +1,4 @@
-"""Validation while training: segments and scores a data set with the present weights, and leaves no trace."""
+"""Validation while training: scores masks and matches of a data set with the present weights, and leaves no trace."""
 
 import copy
 import tempfile
@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dataset.annotated import open_annotated
 from dataset.protocols import EvaluationSet, find_evaluation_set
 from dataset.video import Video, open_videos
+from inference.match_accuracy import Tally, make_match_report, measure_videos
 from inference.propagate import build_views, propagate
 from inference.report import make_report, score_folders
 from inference.score_sequences import FrameValues
@@ -28,7 +30,7 @@ def validate(
     device: torch.device,
     weights: Mapping[str, Tensor] | None = None,
 ) -> dict[str, float]:
-    """Segment and score a data set as eval.py would, its videos shared over the ranks.
+    """Segment and score a data set as eval.py would, and measure its matches, its videos shared over the ranks.
 
     Training notices nothing of it: the network is copied, so that its weights, their layout, its mode and BatchNorm's
     statistics stay as they are, and the states of torch's generators are put back.
@@ -40,7 +42,8 @@ def validate(
         weights: used instead of the network's own, such as a running mean of them.
 
     Returns:
-        "J&F", "J-Mean" and "F-Mean" in 0..1, the same on every rank.
+        "J&F", "J-Mean" and "F-Mean" in 0..1, the same on every rank; and the matching accuracy, such as
+        "match_foreground_5" and "match_background_5" at a gap of 5 frames, where the videos are long enough for it.
 
     Raises:
         FileNotFoundError, ValueError: for data that are missing or unfit, or that have no complete ground truth.
@@ -53,12 +56,18 @@ def validate(
         if weights is not None:
             snapshot.load_state_dict(weights)
         scored = _score(snapshot, evaluation, mine, config, device) if mine else {}
+        share = {video.name for video in mine}
+        annotated = [video for video in open_annotated(evaluation) if video.name in share]
+        counted = dict(measure_videos(snapshot, annotated, size=config.val_size, device=device))
     everywhere: dict[str, dict[int, FrameValues]] = {}
-    for part in distributed.gather_objects(scored):
-        everywhere |= part
+    matches: dict[str, dict[int, Tally]] = {}
+    for frames, tallies in distributed.gather_objects((scored, counted)):
+        everywhere |= frames
+        matches |= tallies
     # In the order of the list: sums of floats depend on it, the number of ranks must not matter.
     mean = make_report({name: everywhere[name] for name in names}).mean
-    return {figure: mean[figure] for figure in FIGURES}
+    matching = make_match_report({name: matches[name] for name in names})
+    return {figure: mean[figure] for figure in FIGURES} | matching.figures()
 
 
 def open_validation(config: ValidationConfig) -> tuple[EvaluationSet, list[Video]]:

@@ -29,7 +29,7 @@ STATIC_NAME = "proposals"
 _FOLDER, _IMAGES = "Proposals", "JPEGImages"
 _LARGEST = np.iinfo(np.uint16).max
 _OPEN_FILES = 32
-_DAMAGED = (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,10 +183,14 @@ def read_all(folder: Path, video: str) -> Proposals:
         header = _parse_header(folder, video, archive["header"])
         boxes, ends, sizes = archive["boxes"], archive["ends"], archive["sizes"]
         count = len(header.frames)
-        if boxes.shape[1:] != (4,) or ends.shape != (count,) or sizes.shape != (count, 2):
-            raise ValueError(f"{count} frames, boxes {boxes.shape}, ends {ends.shape}, sizes {sizes.shape}")
-        if count and ends[-1] != len(boxes):
-            raise ValueError(f"{len(boxes)} boxes, {ends[-1]} counted")
+        shapes = boxes.shape[1:], ends.shape, sizes.shape
+        if boxes.dtype != np.uint16 or shapes != ((4,), (count,), (count, 2)):
+            raise ValueError(
+                f"{count} frames, boxes {boxes.dtype} {boxes.shape}, ends {ends.shape}, sizes {sizes.shape}"
+            )
+        counts = np.diff(ends.astype(np.int64), prepend=0)
+        if counts.min(initial=0) < 0 or counts.sum() != len(boxes):
+            raise ValueError(f"{len(boxes)} boxes, frames end at {', '.join(map(str, ends[:5]))} ...")
     return Proposals(
         header=header,
         boxes=tuple(np.split(boxes, ends[:-1].astype(np.int64))) if count else (),
@@ -245,7 +249,8 @@ def _archive(folder: Path, video: str) -> Iterator[Mapping[str, np.ndarray]]:
     if not path.is_file():
         raise _missing(folder, video)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # NumPy would leave a damaged file open that it opened itself.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             yield archive
     except _OtherVersion as error:
         raise ValueError(str(error)) from None

@@ -12,6 +12,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,13 +31,13 @@ from dataset.proposals import (
     ProposalHeader,
     Proposals,
     ProposalSettings,
-    fits_rules,
     proposals_folder,
     proposals_path,
     read_all,
     read_header,
     write_proposals,
 )
+from dataset.selective_search import find_boxes
 from util.atomic import remove
 from util.progress import with_speed
 from util.workers import default_processes, map_processes
@@ -46,7 +47,6 @@ logger = logging.getLogger(__name__)
 # A long video or a large set is kept in pieces until it is done.
 PIECE = 500
 _FRAMES_PER_TASK = 4
-_SMALLEST = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class ExtractConfig:
         mode: of Selective Search; quality finds several times more boxes and takes several times longer.
         videos: names, or a file with a name on each line; by default those that training reads.
         num_workers: how many processes search; 0 for one per core, at most 16.
-        overwrite: search again what is done.
+        overwrite: remove what is there first; leave it out to continue such a run.
     """
 
     root: Annotated[Path, tyro.conf.Positional]
@@ -131,23 +131,23 @@ def extract_proposals(config: ExtractConfig) -> Outcome:
 
     Raises:
         FileNotFoundError: when there is no such data set.
-        ValueError: when it has no known layout, for a scale out of range, a video that it does not have, a damaged
+        ValueError: when it has no known layout, for a number out of range, a video that it does not have, a damaged
             picture, OpenCV without its contributed modules, or files that were made with other settings.
         OSError: when a file can't be written.
     """
     if not 0 < config.scale <= 1:
         raise ValueError(f"--scale must lie in 0..1 and above 0, received {config.scale}.")
+    if config.num_workers < 0:
+        raise ValueError(f"--num_workers must be at least 0, received {config.num_workers}.")
     if not hasattr(cv2, "ximgproc"):
         raise ValueError("Selective Search needs OpenCV's contributed modules: pip install opencv-contrib-python.")
     settings = ProposalSettings(mode=config.mode, scale=config.scale)
     jobs = find_jobs(config.root, config.videos)
-    for folder in {job.folder for job in jobs}:
-        for leftover in folder.glob(".*.tmp.npz"):
-            remove(leftover)
-    left = [job for job in jobs if config.overwrite or not _is_done(job, settings)]
     if config.overwrite:
-        for job in left:
+        for job in jobs:
+            remove(proposals_path(job.folder, job.video))
             remove(job.pieces_folder())
+    left = [job for job in jobs if not _is_done(job, settings)]
     frames, boxes, seconds = _search_jobs(left, settings, config.num_workers or default_processes())
     return Outcome(written=len(left), skipped=len(jobs) - len(left), frames=frames, boxes=boxes, seconds=seconds)
 
@@ -163,9 +163,9 @@ def find_jobs(root: Path, videos: Sequence[str] = ()) -> list[Job]:
     if layout.sets:
         if videos:
             raise ValueError(f"--videos: {root} holds static pictures. Leave it out, or give a data set of videos.")
-        return [_set_job(root, found) for found in layout.sets]
+        return _with_pictures(root, [_set_job(root, found) for found in layout.sets])
     parts = _training_parts(layout)
-    wanted = _wanted_videos(videos)
+    wanted = dict.fromkeys(_wanted_videos(videos))
     known = {video for part in parts for video in part.videos()}
     unknown = [video for video in wanted if video not in known]
     if unknown:
@@ -175,58 +175,30 @@ def find_jobs(root: Path, videos: Sequence[str] = ()) -> list[Job]:
         )
     jobs = []
     for part in parts:
-        names = [video for video in part.videos() if video in wanted] if wanted else _training_videos(part)
+        names = [video for video in part.videos() if video in wanted] if wanted else part.training_videos()
         folder = proposals_folder(part.frames)
         jobs += [Job(folder=folder, video=video, pictures=list_images(part.frames / video)) for video in names]
-    return [job for job in jobs if job.pictures]
-
-
-def find_boxes(rgb_HW3: np.ndarray, settings: ProposalSettings) -> np.ndarray:
-    """Find the proposals of a picture that pass the filters.
-
-    The result depends on the picture and settings alone.
-
-    Args:
-        rgb_HW3: uint8.
-        settings: mode, and the scale at which to search; no side is searched below 16 pixels.
-
-    Returns:
-        [N,4] uint16, none twice: left, top, right, bottom edges in pixels of the picture, in a drawn order.
-    """
-    height, width = rgb_HW3.shape[:2]
-    columns, rows = (max(round(side * settings.scale), _SMALLEST) for side in (width, height))
-    bgr = cv2.cvtColor(cv2.resize(rgb_HW3, (columns, rows), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
-    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
-    search.setBaseImage(bgr)
-    if settings.mode == "fast":
-        search.switchToSelectiveSearchFast()
-    else:
-        search.switchToSelectiveSearchQuality()
-    found = np.asarray(search.process(), np.float64).reshape(-1, 4)
-    edges = np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], axis=1)
-    boxes = np.rint(edges * np.tile([width / columns, height / rows], 2))
-    # Selective Search ranks with random numbers of its own. In sorted order, the first boxes would all lie on the left.
-    boxes = np.unique(boxes[fits_rules(boxes, height, width)], axis=0)
-    return np.random.default_rng(0).permutation(boxes).astype(np.uint16)
+    return _with_pictures(root, jobs)
 
 
 def _search_jobs(jobs: Sequence[Job], settings: ProposalSettings, processes: int) -> tuple[int, int, float]:
-    """Write the files of some jobs; returns the numbers of frames and boxes, and the seconds it took."""
-    pieces = {id(job): job.pieces() for job in jobs}
-    left = [piece for job in jobs for piece in pieces[id(job)] if piece is job or not _is_done(piece, settings)]
+    """Write the files of some jobs; return how many frames were searched, their boxes, and the seconds it took."""
+    plan = [
+        (job, [piece for piece in job.pieces() if len(job.pictures) <= PIECE or not _is_done(piece, settings)])
+        for job in jobs
+    ]
+    left = [piece for _, pieces in plan for piece in pieces]
     total = sum(len(piece.pictures) for piece in left)
     began, boxes = time.monotonic(), 0
-    tasks = (task for piece in left for task in _tasks(piece, settings))
-    results = with_speed(map_processes(_search, tasks, processes), total, "searching", "frames", len)
-    unfinished = {id(piece) for piece in left}
-    for job in jobs:
-        for piece in pieces[id(job)]:
-            if id(piece) in unfinished:
+    searched = map_processes(_search, (task for piece in left for task in _tasks(piece, settings)), processes)
+    with closing(with_speed(searched, total, "searching", "frames", len)) as results:
+        for job, pieces in plan:
+            for piece in pieces:
                 boxes += _write(piece, _take(results, len(piece.pictures)), settings)
-        if pieces[id(job)] != [job]:
-            _join(job, pieces[id(job)], settings)
-    for _ in results:  # nothing is left: the bar ends
-        pass
+            if len(job.pictures) > PIECE:
+                _join(job, settings)
+        if total:
+            next(results, None)  # ends the bar
     return total, boxes, time.monotonic() - began
 
 
@@ -253,16 +225,16 @@ def _take(results: Iterator[_Found], count: int) -> _Found:
 
 
 def _write(job: Job, found: _Found, settings: ProposalSettings) -> int:
-    """Write a job's file; returns the number of boxes."""
+    """Write a job's file and return the number of its boxes."""
     header = ProposalHeader(settings=settings, frames=tuple(job.pictures))
     boxes, sizes = tuple(of_frame for of_frame, _ in found), tuple(size for _, size in found)
     write_proposals(job.folder, job.video, Proposals(header=header, boxes=boxes, sizes=sizes))
     return sum(map(len, boxes))
 
 
-def _join(job: Job, pieces: Sequence[Job], settings: ProposalSettings) -> None:
+def _join(job: Job, settings: ProposalSettings) -> None:
     """Write a job's file from its pieces, and remove them."""
-    parts = [read_all(piece.folder, piece.video) for piece in pieces]
+    parts = [read_all(piece.folder, piece.video) for piece in job.pieces()]
     _write(job, [found for part in parts for found in zip(part.boxes, part.sizes, strict=True)], settings)
     remove(job.pieces_folder())
 
@@ -288,6 +260,13 @@ def _is_done(job: Job, settings: ProposalSettings) -> bool:
     return True
 
 
+def _with_pictures(root: Path, jobs: Sequence[Job]) -> list[Job]:
+    found = [job for job in jobs if job.pictures]
+    if not found:
+        raise ValueError(f"{root} holds nothing to search: expected folders of frames, or pictures x.jpg. Check it.")
+    return found
+
+
 def _set_job(root: Path, found: StaticSet) -> Job:
     below = root / found.name
     folder = below if found.folders[0].is_relative_to(below) else root
@@ -308,30 +287,13 @@ def _training_parts(layout: Layout) -> list[Part]:
     return [part for part in parts if part.annotated == "every"] or parts
 
 
-def _training_videos(part: Part) -> list[str]:
-    """Return the videos of a part's training list; all if it has none."""
-    lists = {path.parent.name: path for path in part.lists if path.stem == "train"}
-    path = next((lists[year] for year in ("2017", "2016", "480p") if year in lists), None)
-    if path is None:
-        return part.videos()
-    listed = {_video_of(line) for line in path.read_text().splitlines()}
-    return [video for video in part.videos() if video in listed]
-
-
 def _wanted_videos(videos: Sequence[str]) -> list[str]:
     if len(videos) == 1 and Path(videos[0]).is_file():
-        lines = Path(videos[0]).read_text().splitlines()
-        names = [_video_of(line) for line in lines if line.strip()]
+        names = [line.strip() for line in Path(videos[0]).read_text().splitlines() if line.strip()]
         if not names:
             raise ValueError(f"--videos: list {videos[0]} is empty. Expected a video's name on each line.")
         return names
     return list(videos)
-
-
-def _video_of(line: str) -> str:
-    """Return the video that a line of a list names: "bear", or the 2016 release's "/JPEGImages/480p/bear/0.jpg ..."."""
-    words = line.split()
-    return words[0].split("/")[-2] if words and "/" in words[0] else line.strip()
 
 
 if __name__ == "__main__":

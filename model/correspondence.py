@@ -35,7 +35,7 @@ def correspondence_weight(progress: float, alpha: float, ramp: tuple[float, floa
     start, end = ramp
     if progress >= end:
         return alpha
-    return alpha * max(progress - start, 0.0) / (end - start)
+    return alpha * (progress - start) / (end - start) if progress > start else 0.0
 
 
 def correspondence_losses(

@@ -67,16 +67,15 @@ class StaticSource:
             mask = (mask == region).astype(np.uint8) if region else np.zeros_like(mask, np.uint8)
             size = (mask.shape[0], mask.shape[1])
             transforms = draw_transforms(rng, augmentation, size, config.frames, static=True)
-            pairing = None
-            if correspondence is not None:
-                frames = range(config.frames)
-                transforms, pairing = draw_pairing(rng, frames, transforms, augmentation, correspondence)
             if visible_objects(warp_mask(mask, transforms[0])):
                 break
             if redraws % 5 == 4:
                 logger.info("%s: no object in 5 crops; taking the next picture", picture)
         else:
             raise ValueError(f"data set {self.name}: no picture has an object. Check its masks.")
+        pairing = None
+        if correspondence is not None:
+            transforms, pairing = draw_pairing(rng, range(config.frames), transforms, augmentation, correspondence)
         if pairing is not None and uses_proposals(correspondence):
             (found,) = read_proposals(self.folder, STATIC_NAME, [self._listed_name(picture)], size)
             pairing = pairing._replace(proposals=(found, found))

@@ -85,9 +85,6 @@ class VideoSource:
             first = self._read_mask(video, frames[0])
             size = (first.shape[0], first.shape[1])
             transforms = draw_transforms(rng, augmentation, size, len(frames), static=False)
-            pairing = None
-            if correspondence is not None:
-                transforms, pairing = draw_pairing(rng, frames, transforms, augmentation, correspondence)
             ids = visible_objects(warp_mask(first, transforms[0]))
             if ids:
                 break
@@ -97,6 +94,9 @@ class VideoSource:
                 logger.info("%s/%s: no object in 5 drawn first frames; taking %s", self.name, video.name, following)
         else:
             raise ValueError(f"data set {self.name}: no video has a frame with an object. Check its masks.")
+        objects, pairing = draw_objects(rng, ids, config.max_objects), None
+        if correspondence is not None:
+            transforms, pairing = draw_pairing(rng, frames, transforms, augmentation, correspondence)
         if pairing is not None and uses_proposals(correspondence):
             names = [Path(video.frames[frames[t]]).stem for t in (pairing.pair, pairing.anchor)]
             found = read_proposals(proposals_folder(video.images.parent), video.name, names, size)
@@ -105,7 +105,7 @@ class VideoSource:
             lambda t, reduction: read_reduced(video.images / video.frames[frames[t]], reduction),
             [first, *(self._read_mask(video, i, size) for i in frames[1:])],
             transforms,
-            draw_objects(rng, ids, config.max_objects),
+            objects,
             seed=request.seed,
             name=self._describe(video, frames),
             redraws=redraws,

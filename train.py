@@ -24,9 +24,9 @@ from dataset.sampling import GapSchedule, Shard
 from inference.pictures import clip_picture
 from inference.validate import open_validation, validate
 from model.clip import ClipOutput
-from model.correspondence import correspondence_losses, correspondence_weight, draw_pair_plan
-from model.losses import bootstrap_share, mean_iou, segmentation_losses, total_loss
-from model.network import STRIDE
+from model.correspondence import correspondence_weight
+from model.criterion import clip_losses, loss_weights, pixel_share
+from model.losses import mean_iou, total_loss
 from model.train_state import TrainState, build_state, payload, progress, weights_payload
 from util import cli, distributed
 from util.checkpoint import save_checkpoint
@@ -185,31 +185,21 @@ def train_step(
     device = next(state.network.parameters()).device
     set_learning_rate(state.optimizer, learning_rate(config.optim, state.step, state.progress(config)))
     state.optimizer.zero_grad(set_to_none=True)
-    weights = loss_weights(state, config)
+    weights = loss_weights(config, state.progress(config))
     metrics: list[dict[str, Tensor]] = []
     for part in parts:
         batch = part.to(device)
-        labels = batch.labels_BTHW[:, 1:]
         with state.reducing(last=part is parts[-1]):
             with autocast(device, config.precision):
                 views = batch.network_views() if weights["pcl"] else None
                 output = state.parallel(batch.network_images(), batch.first_masks(), part.valid_BO, batch.seeds, views)
-            losses = segmentation_losses(
-                output.logits,
-                labels,
-                batch.valid_BO,
-                share=pixel_share(state, config),
-                slots=config.clip.max_objects,
-                dice=config.loss.dice > 0,
-                dice_background=config.loss.dice_background,
-            )
-            pairs = pair_losses(output, part, config, weights)
-            losses |= {name: loss for name, loss in pairs.items() if name in weights}
+            losses, counts = clip_losses(output, part, config, weights, state.step)
             total = total_loss(losses, weights)
             # Losses are means over clips: the mean of equal parts, and of processes, is that of the whole batch.
             state.scaler.scale(total / len(parts)).backward()
-        iou = mean_iou(output.logits, labels, batch.valid_BO)
-        metrics.append({name: value.detach() for name, value in {**losses, **pairs, "loss": total, "iou": iou}.items()})
+        iou = mean_iou(output.logits, batch.labels_BTHW[:, 1:], batch.valid_BO)
+        values = {**losses, **counts, "loss": total, "iou": iou}
+        metrics.append({name: value.detach() for name, value in values.items()})
     state.scaler.unscale_(state.optimizer)
     norm = clip_gradient(state.network.parameters(), config.optim.clip_gradient).detach()
     state.scaler.step(state.optimizer)
@@ -217,45 +207,9 @@ def train_step(
     if state.mean is not None:
         state.mean.update(state.model)
     state.step += 1
-    joined = {name: torch.stack([values[name] for values in metrics]) for name in metrics[0]}
+    joined = {name: torch.stack([part[name] for part in metrics]) for name in metrics[0]}
     detached = ClipOutput(*(None if value is None else value.detach() for value in output))
     return joined | {"gradient_norm": norm.expand(len(parts))}, detached
-
-
-def loss_weights(state: TrainState, config: TrainConfig) -> dict[str, float]:
-    """Return the weights of the loss terms in the present step (paper Eq. 12); the cross-entropy's is 1."""
-    wanted = config.correspondence
-    alpha = correspondence_weight(state.progress(config), wanted.alpha, wanted.ramp)
-    return {"dice": config.loss.dice, "pcl": alpha * wanted.pcl, "ocl": alpha * wanted.beta * wanted.ocl}
-
-
-def pair_losses(
-    output: ClipOutput, part: ClipBatch, config: TrainConfig, weights: Mapping[str, float]
-) -> dict[str, Tensor]:
-    """Return the correspondence losses of a part that have a weight in this step, and what is worth a line beside."""
-    if not (weights["pcl"] or weights["ocl"]):
-        return {}
-    paired, device = part.paired, output.key.device
-    assert paired is not None, "a run with correspondence losses draws its clips for them"
-    view_side = paired.views_BV3HW.shape[-1] // STRIDE
-    plan = draw_pair_plan(
-        part.seeds,
-        paired.pair_B,
-        paired.anchor_B,
-        paired.boxes_B2N4,
-        paired.box_ids_B2N,
-        grid=(output.key.shape[-2], output.key.shape[-1]),
-        view_grid=(view_side, view_side),
-    )
-    return correspondence_losses(
-        output.key,
-        output.view_key,
-        plan.to(device),
-        negatives=config.correspondence.pcl_negatives,
-        with_pcl=weights["pcl"] > 0,
-        with_ocl=weights["ocl"] > 0,
-        gather=config.correspondence.gather_negatives,
-    )
 
 
 def score(state: TrainState, config: TrainConfig, log: MetricLog | None) -> None:
@@ -278,17 +232,11 @@ def schedule_values(state: TrainState, config: TrainConfig) -> dict[str, float]:
     scale = {"loss_scale": state.scaler.get_scale()} if state.scaler.is_enabled() else {}
     return scale | {
         "lr": state.optimizer.param_groups[-1]["lr"],
-        "pixel_share": pixel_share(state, config),
+        "pixel_share": pixel_share(config, state.step),
         "alpha": correspondence_weight(progress(config, state.step - 1, state.seconds), wanted.alpha, wanted.ramp),
         "gap": gaps.at(state.step - 1, config.iterations),
         "minutes": state.seconds / 60,
     }
-
-
-def pixel_share(state: TrainState, config: TrainConfig) -> float:
-    """Return the share of the pixels that the cross-entropy counts at the present step."""
-    loss = config.loss
-    return bootstrap_share(state.step, loss.bootstrap_start, loss.bootstrap_end, loss.bootstrap_share)
 
 
 def is_due(step: int, every: int, over: bool) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 import train
 from dataset.build import build_loader
 from dataset.clip import ClipBatch
+from model.criterion import clip_losses, loss_weights
 from model.train_state import TrainState, build_state
 from model.weights import load_checkpoint
 from tests.toy_videos import write_davis
@@ -52,7 +53,7 @@ def gradients(state: TrainState, batch: ClipBatch, run: TrainConfig, terms: Sequ
     output = state.parallel(
         batch.network_images(), batch.first_masks(), batch.valid_BO, batch.seeds, batch.network_views()
     )
-    losses = train.pair_losses(output, batch, run, train.loss_weights(state, run))
+    losses, _ = clip_losses(output, batch, run, loss_weights(run, 0.0), 0)
     state.network.zero_grad(set_to_none=True)
     torch.stack([losses[term] for term in terms]).sum().backward()
     return {name: p.grad for name, p in state.model.named_parameters() if p.grad is not None}

@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.correspondence import PairPlan, correspondence_losses
-from tests.test_correspondence import NEGATIVES, drawn_batch
+from model.released_correspondence import released_losses
+from tests.paired_batches import NEGATIVES, drawn_batch
+from tests.test_released_correspondence import drawn_batch as released_batch
 from util import distributed
 
 
@@ -37,9 +39,18 @@ def single_clips() -> Tensor:
     return (losses[0] + losses[1]) / 2
 
 
+def released() -> list[Tensor]:
+    """Return the mean over ranks of the released loss, and the gradients of all ranks' clips for that mean."""
+    key, view, plan = released_batch([1, 2] if distributed.is_main() else [3, 4])
+    losses = released_losses(key, view, plan, gather=True)
+    total = (losses["temporal"] + losses["frame"]) / 2
+    both = distributed.gather_objects([total.detach(), *torch.autograd.grad(total, [key, view])])
+    return [both[0][0] + both[1][0], *(torch.cat(pair) for pair in zip(both[0][1:], both[1][1:], strict=True))]
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with distributed.process_group(torch.device("cpu")):
-        result = {**{name: shares(name) for name in NEGATIVES}, "single": single_clips()}
+        result = {**{name: shares(name) for name in NEGATIVES}, "single": single_clips(), "released": released()}
         if distributed.is_main():
             torch.save(result, Path(sys.argv[1]) / "result.pth")

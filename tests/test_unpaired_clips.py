@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from dataset.clip import Clip, ClipRequest
+from dataset.sources import Source
 from dataset.static import find_static
 from dataset.vos import find_videos
 from tests.toy_videos import draw, write_video
@@ -26,7 +27,7 @@ def load_clips(root: Path) -> list[Clip]:
         rgb, mask = draw(4 * frame, (1,), seed=frame)
         Image.fromarray(rgb).save(root / "static" / f"{frame}.jpg")
         Image.fromarray(mask.astype(np.uint8)).save(root / "static" / f"{frame}.png")
-    sources = [find_videos("toy", root, frames=3), find_videos("toy", root, frames=6, interval=2)]
+    sources: list[Source] = [find_videos("toy", root, frames=3), find_videos("toy", root, frames=6, interval=2)]
     sources.extend(find_static(root / "static"))
     clips = []
     for number, source in enumerate(sources):

@@ -73,7 +73,7 @@ def test_the_ranking_s_random_numbers_have_no_effect() -> None:
     for seed in (1, 2):
         cv2.setRNGSeed(seed)
         boxes.append(find_boxes(picture(), ProposalSettings()))
-    assert np.array_equal(*boxes)
+    assert np.array_equal(boxes[0], boxes[1])
 
 
 def test_a_rectangle_is_found_by_the_quality_mode_too() -> None:

@@ -43,6 +43,10 @@ def folder_with(tmp_path: Path, proposals: Proposals | None = None) -> Path:
     return folder
 
 
+def read_first(folder: Path, video: str) -> list[np.ndarray]:
+    return read_proposals(folder, video, ["00000"])
+
+
 def rewrite(path: Path, header: dict[str, Any] | None = None, **arrays: np.ndarray) -> None:
     """Change entries of a file's header, or whole arrays."""
     with np.load(path) as archive:
@@ -158,9 +162,9 @@ def test_a_missing_file_names_the_command(folder: str, video: str, root: str, tm
     for number in range(21):
         (tmp_path / "static" / "many" / str(number)).mkdir(parents=True)
     expected = f"no object proposals: {tmp_path / folder / video}.npz is missing. Find them with: {COMMAND}"
-    for read in (read_header, read_all, lambda *place: read_proposals(*place, ["0"])):
+    for read in (read_header, read_all, read_first):
         with pytest.raises(FileNotFoundError) as error:
-            read(tmp_path / folder, video)  # type: ignore[operator]
+            read(tmp_path / folder, video)
         assert str(error.value) == f"{expected}{tmp_path / root}"
 
 
@@ -207,9 +211,9 @@ def test_a_truncated_file(share: float, tmp_path: Path) -> None:
     folder = folder_with(tmp_path)
     path = proposals_path(folder, "bear")
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    for read in (read_header, read_all, lambda *place: read_proposals(*place, ["00000"])):
+    for read in (read_header, read_all, read_first):
         with pytest.raises(ValueError, match=r"bear.npz are truncated or damaged \(.*Find them anew: python scripts"):
-            read(folder, "bear")  # type: ignore[operator]
+            read(folder, "bear")
 
 
 @pytest.mark.parametrize(

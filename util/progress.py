@@ -3,7 +3,7 @@
 import io
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -44,7 +44,7 @@ def with_progress(results: Iterable[R], total: int, label: str, units: Callable[
 
 def with_speed(
     results: Iterable[R], total: int, label: str, unit: str, units: Callable[[R], int] = lambda _: 1
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """Do as `with_progress`, and show how many of the `unit`, such as "frames", are done per second, and the time left.
 
     Results may be taken at any pace: what is shown is the mean since the first was asked for.

@@ -49,7 +49,12 @@ class MatchKeys(NamedTuple):
     def take(self, frames: Sequence[int]) -> "MatchKeys":
         """Return the keys of some of the frames, in the order given."""
         index = torch.as_tensor(frames, dtype=torch.int64, device=self.key_FKYX.device)
-        return MatchKeys(*(None if part is None else part[index] for part in self))
+        shrinkage, selection = self.shrinkage_F1YX, self.selection_FKYX
+        return MatchKeys(
+            self.key_FKYX[index],
+            None if shrinkage is None else shrinkage[index],
+            None if selection is None else selection[index],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,14 +151,15 @@ def prepare_network(model: MatchingNetwork, device: torch.device) -> MatchingNet
 def encode_frames(network: MatchingNetwork, images_F3HW: Tensor, device: torch.device) -> MatchKeys:
     """Encode normalised frames of any size with a prepared network, in the precision of inference on `device`."""
     padding = padding_to_multiple(images_F3HW.shape[-2], images_F3HW.shape[-1], STRIDE)
-    parts: list[MatchKeys] = []
+    keys, extras = [], []
     with torch.no_grad(), autocast(device):
         for images in images_F3HW.split(_FRAMES_AT_ONCE):
             features = network.encode_key(pad(images.to(device), padding))
+            keys.append(features.key)
             # Not every network has a shrinkage and a selection.
-            extra = (getattr(features, name, None) for name in ("shrinkage", "selection"))
-            parts.append(MatchKeys(features.key, *extra))
-    return MatchKeys(*(None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True)))
+            extras.append([getattr(features, name, None) for name in ("shrinkage", "selection")])
+    shrinkage, selection = (None if parts[0] is None else torch.cat(parts) for parts in zip(*extras, strict=True))
+    return MatchKeys(torch.cat(keys), shrinkage, selection)
 
 
 def cell_labels(ids_FHW: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from dataset.protocols import find_evaluation_set
 from inference.match_accuracy import (
     Accuracy,
     MatchKeys,
+    Tally,
     best_matches,
     cell_labels,
     check_settings,
@@ -119,13 +120,13 @@ def test_pairs_are_spread_and_share_their_queries() -> None:
 
 
 def test_means_are_over_objects_and_over_videos() -> None:
-    tallies = {"a": {5: {0: (8, 10), 1: (1, 4), 2: (3, 4)}}, "b": {5: {0: (4, 10), 1: (4, 4)}}, "c": {5: {}}}
-    report = make_match_report(tallies)
-    assert report.mean == {5: Accuracy(foreground=pytest.approx((0.25 + 0.75 + 1) / 3), background=pytest.approx(0.6))}
+    a: Tally = {0: (8, 10), 1: (1, 4), 2: (3, 4)}
+    b: Tally = {0: (2, 5), 1: (4, 4)}
+    report = make_match_report({"a": {5: a}, "b": {5: b}, "c": {5: {}}})
     assert report.videos["a"] == {5: Accuracy(foreground=0.5, background=0.8)}
     assert report.videos["c"] == {5: Accuracy(foreground=None, background=None)}
     assert report.figures() == {
-        "match_foreground_5": pytest.approx(2 / 3),
+        "match_foreground_5": pytest.approx((0.25 + 0.75 + 1) / 3),
         "match_background_5": pytest.approx(0.6),
     }
 
@@ -156,11 +157,10 @@ def write_painted(root: Path, pictures: list[np.ndarray], masks: list[np.ndarray
     return root
 
 
-def measured(root: Path, **settings: Any) -> dict[str, float]:
+def measured(root: Path, size: int = 32) -> dict[str, float]:
     videos = open_annotated(find_evaluation_set("d17", root=root))
     network: Any = ColourNetwork()
-    options = {"gaps": (1, 2), "size": 32} | settings
-    return make_match_report(dict(measure_videos(network, videos, device=CPU, **options))).figures()
+    return make_match_report(dict(measure_videos(network, videos, gaps=(1, 2), size=size, device=CPU))).figures()
 
 
 def test_a_video_whose_figures_are_known(tmp_path: Path) -> None:

@@ -67,11 +67,11 @@ def write_report(output: Path, settings: Mapping[str, Any] | None = None) -> str
         ValueError: when runs were scored on different data.
     """
     tables = {number: collect(output, rows, settings) for number, rows in TABLES.items()}
-    results = {row: seeds for table in tables.values() for row, seeds in table.items()}
+    shown = {number: table for number, table in tables.items() if _has_own_runs(table)} or {4: tables[4]}
+    results = {row: seeds for table in shown.values() for row, seeds in table.items()}
     if not results:
         raise FileNotFoundError(f"{output} holds no scored run of an ablation (ROW/seed<N>/scores.json).")
     _require_same_scoring(results)
-    shown = {number: table for number, table in tables.items() if set(table) - {"baseline"}} or {4: tables[4]}
     text = _text(shown, results)
     with atomic_write(output / TABLE) as temporary:
         temporary.write_text(text)
@@ -209,6 +209,11 @@ def _values(results: Results, figure: str) -> dict[str, list[float]]:
         name: [run.figures[figure] for run in runs.values() if figure in run.figures] for name, runs in results.items()
     }
     return {name: found for name, found in values.items() if found}
+
+
+def _has_own_runs(table: Results) -> bool:
+    """Return whether a table has runs beside the baseline's that were not made for another table."""
+    return any(run.folder.parent.name == name != "baseline" for name, runs in table.items() for run in runs.values())
 
 
 def _require_same_scoring(results: Results) -> None:

@@ -52,8 +52,8 @@ def write_run(
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if figures is not None:
-        facts = (folder / "last.pth").stat()
-        weights = {"file": "last.pth", "bytes": facts.st_size, "modified_ns": facts.st_mtime_ns}
+        file = (folder / "last.pth").stat()
+        weights = {"file": "last.pth", "bytes": file.st_size, "modified_ns": file.st_mtime_ns}
         (folder / SCORES).write_text(json.dumps({"settings": SETTINGS, "weights": weights, "figures": figures}))
 
 
@@ -211,7 +211,7 @@ def test_mean_and_spread_by_hand() -> None:
 
 
 def test_the_table_by_hand(tmp_path: Path) -> None:
-    rows = {
+    rows: dict[tuple[str, int], tuple[dict[str, float], list[float]]] = {
         ("baseline", 1): ({"J&F": 0.50, "J-Mean": 0.4, "F-Mean": 0.6, "match_foreground_5": 0.8}, [9, 2, 2]),
         ("baseline", 2): ({"J&F": 0.54, "J-Mean": 0.5, "F-Mean": 0.58, "match_foreground_5": 0.7}, [9, 4, 4]),
         ("pcl", 1): ({"J&F": 0.60, "J-Mean": 0.5, "F-Mean": 0.7, "match_foreground_20": 0.6}, [1, 2.2, 2.2]),
@@ -255,7 +255,8 @@ def test_scores_of_other_weights_or_data_do_not_count(tmp_path: Path) -> None:
     assert read_scores(run, SETTINGS) is not None and read_scores(run, SETTINGS | {"size": 96}) is None
     os.utime(run / "last.pth", ns=(0, 0))
     assert read_scores(run, SETTINGS) is None and read_scores(run) is not None
-    (run / SCORES).write_text(json.dumps(read_scores(run) | {"settings": SETTINGS | {"size": 96, "data": "d16 val"}}))
+    scores = json.loads((run / SCORES).read_text())
+    (run / SCORES).write_text(json.dumps(scores | {"settings": SETTINGS | {"size": 96, "data": "d16 val"}}))
     with pytest.raises(
         ValueError, match="pcl/seed1 and .*baseline/seed1 were scored on different data, size: score all"
     ):

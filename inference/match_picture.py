@@ -149,7 +149,8 @@ def clip_match_picture(
         captions=(f"reference: frame {reference % count + 1}", f"query: frame {query % count + 1} of {count}"),
     )
     keys = MatchKeys(key_BTKYX[clip, shown].float().cpu())
-    return match_picture(pair, {"clip": keys}, matches=matches, width=320)
+    video = batch.names[clip].partition(" ")[0]
+    return match_picture(pair, {video: keys}, matches=matches, width=320)
 
 
 def spread_cells(wanted_YX: Tensor, count: int) -> list[int]:

@@ -21,6 +21,7 @@ from torch import Tensor
 from dataset.build import build_loader, find_sources
 from dataset.clip import ClipBatch
 from dataset.sampling import GapSchedule, Shard
+from inference.match_picture import clip_match_picture
 from inference.pictures import clip_picture
 from inference.validate import open_validation, validate
 from model.clip import ClipOutput
@@ -74,7 +75,7 @@ def main(plan: RunPlan) -> None:
             check(config)
         first, saved = find_start(plan)
         for config in plan.stages[first + 1 :]:  # what a later stage lacks is better known now
-            find_sources(config.data, config.clip.frames, config.stage)
+            find_sources(config.data, config.clip.frames, config.stage, config.correspondence)
         for config in plan.stages[first:]:
             loader = build_loader(config, device, first_step=0 if saved is None else saved["step"])
             state = build_state(config, device, saved)
@@ -159,7 +160,8 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
                     log.scalars(state.step, scalars)
                     bar.show(state.progress(config), state.step, scalars)
             if log is not None and is_due(state.step, config.picture_every, False):
-                log.images(state.step, {"clip": clip_picture(parts[-1], output.logits)})
+                clip, matches = clip_picture(parts[-1], output.logits), clip_match_picture(parts[-1], output.key)
+                log.images(state.step, {"clip": clip, "matches": matches})
             if validating:
                 score(state, config, log)
             if saving and is_main:

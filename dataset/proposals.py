@@ -28,7 +28,7 @@ AREA = (0.3**2, 0.8**2)
 STATIC_NAME = "proposals"
 _FOLDER, _IMAGES = "Proposals", "JPEGImages"
 _LARGEST = np.iinfo(np.uint16).max
-_OPEN_FILES = 32
+_OPEN_FILES = 512
 _DAMAGED = (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -124,7 +124,7 @@ def write_proposals(folder: Path, video: str, proposals: Proposals) -> None:
         "frames": list(frames),
     }
     with atomic_write(proposals_path(folder, video)) as temporary:
-        np.savez_compressed(
+        np.savez(
             temporary,
             header=np.frombuffer(json.dumps(header).encode(), np.uint8),
             boxes=np.concatenate([np.zeros((0, 4), np.uint16), *boxes]).astype(np.uint16),

@@ -121,9 +121,7 @@ def clip_match_picture(
     Args:
         batch: the clips.
         key_BTKYX: the matching keys of all their frames.
-        clip: which of them.
-        reference: which of its frames is the reference.
-        query: which is the query.
+        clip: which of them; `reference` and `query`: which of its frames.
         matches: lines at most.
 
     Returns:
@@ -137,10 +135,9 @@ def clip_match_picture(
             f"keys {list(key_BTKYX.shape)} do not belong to a batch with labels {list(batch.labels_BTHW.shape)}: "
             "expected as many clips and frames."
         )
-    shown = [reference, query]
+    shown, count = [reference, query], batch.labels_BTHW.shape[1]
     pictures = [batch.images_BT3HW[clip, t].permute(1, 2, 0).cpu().numpy() for t in shown]
     masks = [batch.labels_BTHW[clip, t].cpu().numpy() for t in shown]
-    count = batch.labels_BTHW.shape[1]
     pair = FramePair(
         reference_rgb_HW3=pictures[0],
         query_rgb_HW3=pictures[1],
@@ -283,8 +280,8 @@ def _draw_legend(width: int, note: str) -> np.ndarray:
 
 
 def _describe(share: Accuracy) -> str:
-    parts = (("objects", share.foreground), ("background", share.background))
-    said = [f"{what} {100 * value:.0f} %" for what, value in parts if value is not None]
+    shares = {"objects": share.foreground, "background": share.background}
+    said = [f"{what} {100 * value:.0f} %" for what, value in shares.items() if value is not None]
     return f"right on {', '.join(said)}" if said else "nothing to match"
 
 

@@ -121,14 +121,12 @@ def clip_match_picture(
     Args:
         batch: the clips.
         key_BTKYX: the matching keys of all their frames.
-        clip: which of them; `reference` and `query`: which of its frames.
+        clip: which of them.
+        reference: which of its frames is the reference.
+        query: which is the query.
         matches: lines at most.
 
-    Returns:
-        The picture [H,W,3] uint8.
-
-    Raises:
-        ValueError: when the keys are not those of the batch.
+    Returns the picture [H,W,3] uint8; raises ValueError when the keys are not those of the batch.
     """
     if key_BTKYX.shape[:2] != batch.labels_BTHW.shape[:2]:
         raise ValueError(

@@ -210,8 +210,7 @@ def train_step(
         state.mean.update(state.model)
     state.step += 1
     joined = {name: torch.stack([part[name] for part in metrics]) for name in metrics[0]}
-    detached = ClipOutput(*(None if value is None else value.detach() for value in output))
-    return joined | {"gradient_norm": norm.expand(len(parts))}, detached
+    return joined | {"gradient_norm": norm.expand(len(parts))}, output.detach()
 
 
 def score(state: TrainState, config: TrainConfig, log: MetricLog | None) -> None:

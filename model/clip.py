@@ -29,6 +29,11 @@ class ClipOutput(NamedTuple):
     view_key: Tensor | None = None
     head_key: Tensor | None = None
 
+    def detach(self) -> "ClipOutput":
+        """Return the same without gradients."""
+        view_key, head_key = (None if key is None else key.detach() for key in (self.view_key, self.head_key))
+        return ClipOutput(self.logits.detach(), self.key.detach(), view_key, head_key)
+
 
 @dataclass(frozen=True)
 class MemoryPlan:

@@ -22,7 +22,7 @@ from dataset.clip import ClipBatch
 from model.train_state import build_state
 from train import train_step
 from util.calibration import against_calibration, in_own_process
-from util.config import TrainConfig
+from util.config import CorrespondenceConfig, TrainConfig
 from util.device import peak_memory_bytes, select_device
 from util.presets import preset
 
@@ -75,6 +75,7 @@ def run_config(config: Config, name: str) -> TrainConfig:
         compile=config.compile,
         pretrained=False,
         freeze_bn="yes",
+        correspondence=CorrespondenceConfig(alpha=0.0),  # benchmark_correspondence.py measures those losses
     )
     if config.full:
         return run

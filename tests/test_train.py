@@ -12,6 +12,7 @@ import torch
 import train
 from dataset.build import build_loader
 from dataset.clip import ClipBatch
+from model.clip import ClipOutput
 from model.weights import load_checkpoint
 from tests.toy_videos import toy_model, write_davis
 from util.batch_norm import freeze_batch_norm
@@ -225,10 +226,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
 
     def spoilt(
         state: train.TrainState, parts: Sequence[ClipBatch], config: TrainConfig
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        metrics, logits = real(state, parts, config)
+    ) -> tuple[dict[str, torch.Tensor], ClipOutput]:
+        metrics, output = real(state, parts, config)
         seen.append(parts[0].names)
-        return metrics if state.step < 3 else metrics | {"dice": torch.tensor([float("nan")])}, logits
+        return metrics if state.step < 3 else metrics | {"dice": torch.tensor([float("nan")])}, output
 
     monkeypatch.setattr(train, "train_step", spoilt)
     words = flags(root, folder, "--iterations", "9", "--save_every", "2", "--log_every", "5")

@@ -22,7 +22,7 @@ from dataset.build import build_loader, find_sources
 from dataset.clip import ClipBatch
 from dataset.sampling import GapSchedule, Shard
 from inference.pictures import clip_picture
-from inference.validate import open_validation, validate
+from inference.validate import check_validation, validate
 from model.losses import bootstrap_share, mean_iou, segmentation_losses, total_loss
 from model.train_state import TrainState, build_state, payload, progress, weights_payload
 from util import cli, distributed
@@ -97,7 +97,7 @@ def check(config: TrainConfig) -> None:
         raise ValueError("--memory_frames must be at least 0, --max_objects at least 1.")
     Shard(ranks=distributed.world_size(), accumulate=config.accumulate).part_size(config.batch_size)
     if config.validation.validate_every:
-        open_validation(config.validation)
+        check_validation(config.validation)
 
 
 def find_start(plan: RunPlan) -> tuple[int, Mapping[str, Any] | None]:

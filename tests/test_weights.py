@@ -202,7 +202,7 @@ def test_files_that_are_no_network(tmp_path: Path) -> None:
     resnet: dict[str, object] = {f"layer1.{index}.weight": torch.zeros(1) for index in range(5)}
     assert complaint_of(resnet) == (
         "checkpoint FILE is of an unknown architecture: it starts with layer1.0.weight, layer1.1.weight, "
-        "layer1.2.weight, ... 2 more. Expected one of xmem, stcn, stcn-corr"
+        "layer1.2.weight, ... 2 more. Expected one of xmem, stcn, stcn-corr, bmvos, emvos"
     )
     assert complaint_of({"step": 3, "optimizer": {}}).endswith("model_state_dict. It holds step, optimizer")
     assert complaint_of({}).endswith("It holds nothing")

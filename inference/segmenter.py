@@ -46,7 +46,8 @@ class Segmenter:
             max_long_term=config.max_long_term_elements,
             max_frames=config.max_memory_frames,
         )
-        self._objects = ObjectTable(self._network, limits, self._top_k)
+        bijective_k = config.bijective_k if config.matching == "bijective" else 0
+        self._objects = ObjectTable(self._network, limits, self._top_k, bijective_k)
         self._size: tuple[int, int] | None = None
         self._frame = -1
         self._last_memory = 0

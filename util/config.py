@@ -200,7 +200,7 @@ class TrainConfig:
     """A training run. The preset of --model, --size and --stage gives the defaults of all other flags."""
 
     model: str = "xmem"
-    """xmem, stcn or stcn-corr."""
+    """xmem, stcn, stcn-corr, bmvos or emvos."""
     size: str = "base"
     """base (published) or tiny (laptops)."""
     stage: str = "2"
@@ -216,7 +216,8 @@ class TrainConfig:
     pretrained: bool = True
     """Start the encoders of base networks from ImageNet weights."""
     imagenet_weights: tuple[Path, ...] = ()
-    """Files with torchvision's ResNet-50 and ResNet-18 weights; default: torchvision's cache, else a download."""
+    """Files with torchvision's weights: ResNet-50's and ResNet-18's, or for BMVOS and EMVOS DenseNet-121's; default:
+    torchvision's cache, else a download."""
     iterations: int = 160_000
     """Steps."""
     max_minutes: float = 0.0
@@ -233,6 +234,8 @@ class TrainConfig:
     """auto is fp32 on a CPU and fp16 on a GPU."""
     freeze_bn: Literal["auto", "yes", "no"] = "auto"
     """BatchNorm keeps its statistics; auto: yes unless the encoders start from random weights."""
+    freeze_encoder: Literal["auto", "yes", "no"] = "auto"
+    """The image encoder gets no gradient; auto: EMVOS's, where it starts from ImageNet weights (published)."""
     compile: bool = False
     """Compile encoders and decoder with torch.compile."""
     save_every: int = 5_000

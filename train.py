@@ -23,7 +23,7 @@ from dataset.clip import ClipBatch
 from dataset.sampling import GapSchedule, Shard
 from inference.match_picture import clip_match_picture
 from inference.pictures import clip_picture
-from inference.validate import open_validation, validate
+from inference.validate import check_validation, validate
 from model.clip import ClipOutput
 from model.correspondence import correspondence_weight
 from model.criterion import clip_losses, loss_weights, pixel_share
@@ -96,7 +96,7 @@ def check(config: TrainConfig) -> None:
     clips = Shard(ranks=processes, accumulate=config.accumulate).part_size(config.batch_size)
     check_correspondence(config, clips, processes)
     if config.validation.validate_every:
-        open_validation(config.validation)
+        check_validation(config.validation)
 
 
 def find_start(plan: RunPlan) -> tuple[int, Mapping[str, Any] | None]:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dataset.clip import Clip, ClipBatch, ClipRequest, collate
 from dataset.loading import load_clip
+from dataset.paste import draw_donor, paste_object
 from dataset.sampling import ClipStream, GapSchedule, Shard, StepSampler
 from dataset.sources import Source, find_sources
 from util import distributed
@@ -30,7 +31,13 @@ class ClipDataset(Dataset[Clip]):
         """Return the clip of a request, the same in every process."""
         augmentation = self.plain if request.plain else self.config.augment
         bad = self.config.data.on_bad_sample
-        return load_clip(self.sources, request, self.config.clip, augmentation, bad, self.correspondence)
+        clip = load_clip(self.sources, request, self.config.clip, augmentation, bad, self.correspondence)
+        donor = draw_donor(request, len(self.sources[request.source]), augmentation.paste)
+        if donor is None:
+            return clip
+        one_object = replace(self.config.clip, max_objects=1)
+        pasted = load_clip(self.sources, donor, one_object, augmentation, bad)
+        return paste_object(clip, pasted, self.config.clip.min_object_pixels)
 
 
 def build_loader(config: TrainConfig, device: torch.device, first_step: int = 0) -> "DataLoader[ClipBatch]":

@@ -27,11 +27,11 @@ def attempts(request: ClipRequest, videos: int) -> Iterator[tuple[int, int, np.r
         yield video, number, np.random.default_rng([request.seed, number])
 
 
-def visible_objects(cropped_ids: np.ndarray) -> list[int]:
-    """Return the ids that cover enough of a crop [S,S], ascending."""
+def visible_objects(cropped_ids: np.ndarray, smallest: int = 0) -> list[int]:
+    """Return the ids that cover at least `smallest` pixels (0: a small share) of a crop [S,S], ascending."""
     counts = count_ids(cropped_ids)
     counts[0] = 0
-    return [int(i) for i in np.flatnonzero(counts >= max(cropped_ids.size * _SMALLEST_SHARE, 1))]
+    return [int(i) for i in np.flatnonzero(counts >= (smallest or max(cropped_ids.size * _SMALLEST_SHARE, 1)))]
 
 
 def render_clip(

@@ -143,7 +143,7 @@ def _published(data: DataConfig, frames: int, stage: str) -> dict[str, Callable[
         return [*find_static(root / "static")] if stage == "0" else videos("sample", root / "trainval")
 
     return {
-        "davis": lambda: videos("davis", data.davis_root, data.davis_weight),
+        "davis": lambda: videos("davis", data.davis_root, data.davis_weight, listed=data.davis_list),
         "youtube": lambda: videos(
             "youtube", data.youtube_root, data.youtube_weight, YOUTUBE_INTERVAL, data.youtube_list
         ),

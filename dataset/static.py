@@ -67,7 +67,7 @@ class StaticSource:
             mask = (mask == region).astype(np.uint8) if region else np.zeros_like(mask, np.uint8)
             size = (mask.shape[0], mask.shape[1])
             transforms = draw_transforms(rng, augmentation, size, config.frames, static=True)
-            if visible_objects(warp_mask(mask, transforms[0])):
+            if visible_objects(warp_mask(mask, transforms[0]), config.min_object_pixels):
                 break
             if redraws % 5 == 4:
                 logger.info("%s: no object in 5 crops; taking the next picture", picture)

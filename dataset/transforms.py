@@ -10,7 +10,16 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from dataset.geometry import about, flip, random_resized_crop, rotation_shear, scaling, spline_field, window
+from dataset.geometry import (
+    about,
+    flip,
+    random_resized_crop,
+    rotation_shear,
+    scaling,
+    spline_field,
+    vertical_flip,
+    window,
+)
 from util.config import Augmentation
 
 # Published fill for what lies outside the picture: ImageNet's mean colour, RGB.
@@ -61,6 +70,9 @@ def draw_transforms(
     if flipped:
         # Mirroring the picture first is the same as mirroring the crop: windows are drawn symmetrically.
         base = base @ flip(width)
+    # Drawn only where a run asks for it, so that the clips of others stay what they are.
+    if config.vertical_flip and rng.random() < config.vertical_flip:
+        base = base @ vertical_flip(height)
     clip_jitter = draw_jitter(rng, config.clip_jitter)
     transforms = []
     for _ in range(frames):

@@ -10,7 +10,7 @@ import numpy as np
 
 from dataset.clip import Clip, ClipRequest
 from dataset.decode import read_reduced
-from dataset.frames import list_images, natural_key
+from dataset.frames import list_images, natural_key, read_video_list
 from dataset.proposals import check_proposals, proposals_folder, read_proposals
 from dataset.render import attempts, render_clip, visible_objects
 from dataset.sampling import draw_frames, draw_objects, draw_successive_frames
@@ -85,7 +85,7 @@ class VideoSource:
             first = self._read_mask(video, frames[0])
             size = (first.shape[0], first.shape[1])
             transforms = draw_transforms(rng, augmentation, size, len(frames), static=False)
-            ids = visible_objects(warp_mask(first, transforms[0]))
+            ids = visible_objects(warp_mask(first, transforms[0]), config.min_object_pixels)
             if ids:
                 break
             self._report_empty(video, frames)
@@ -182,7 +182,9 @@ def find_videos(
         ValueError: when nothing is left to train on.
     """
     images, annotations = _layout(name, root)
-    names, is_2016 = _training_list(root, images) if listed is None else (_read_list(name, listed, images), False)
+    names, is_2016 = _training_list(root, images)
+    if listed is not None:
+        names = read_video_list(f"data set {name}: list", listed, str(images), lambda video: (images / video).is_dir())
     videos = [_open_video(images / video, annotations / video) for video in names]
     long_enough = [video for video in videos if len(video.frames) >= frames]
     if not long_enough:
@@ -232,17 +234,6 @@ def _training_list(root: Path, images: Path) -> tuple[list[str], bool]:
             return list(dict.fromkeys(lines)), year != "2017"
     folders = (entry.name for entry in images.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     return sorted(folders, key=natural_key), False
-
-
-def _read_list(name: str, path: Path, images: Path) -> list[str]:
-    if not path.is_file():
-        raise FileNotFoundError(f"data set {name}: list {path} does not exist: expected a video's name on each line.")
-    names = list(dict.fromkeys(line.strip() for line in path.read_text().splitlines() if line.strip()))
-    missing = [video for video in names if not (images / video).is_dir()]
-    if missing or not names:
-        found = f"names {len(missing)} videos that {images} lacks, such as {missing[0]}" if missing else "is empty"
-        raise ValueError(f"data set {name}: list {path} {found}. Expected a video's name on each line.")
-    return names
 
 
 def _open_video(images: Path, annotations: Path) -> TrainingVideo:

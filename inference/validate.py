@@ -1,14 +1,17 @@
 """Validation while training: scores masks and matches of a data set with the present weights, and leaves no trace."""
 
 import copy
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from dataset.annotated import open_annotated
+from dataset.frames import read_video_list
 from dataset.protocols import EvaluationSet, find_evaluation_set
 from dataset.video import Video, open_videos
 from inference.match_accuracy import Tally, make_match_report, measure_videos
@@ -21,7 +24,10 @@ from util import distributed
 from util.config import ValidationConfig
 from util.palette import write_mask
 
+logger = logging.getLogger(__name__)
+
 FIGURES = ("J&F", "J-Mean", "F-Mean")
+REPORTED = ("d16", "d17")  # papers report these on the very split that is easiest to validate on
 
 
 def validate(
@@ -71,17 +77,35 @@ def validate(
 
 
 def open_validation(config: ValidationConfig) -> tuple[EvaluationSet, list[Video]]:
-    """Find the videos to validate on; call it before training, so that missing data don't end a run that is under way.
-
-    Raises as `validate`.
-    """
+    """Find the videos to validate on. Raises as `validate`."""
     evaluation = find_evaluation_set(config.val_dataset, split=config.val_split, root=config.val_root)
     if not evaluation.scored:
         raise ValueError(
             f"--val_dataset: {evaluation.name} has no complete ground truth to validate on: choose d16, d17, sample, "
             "or one's own in DAVIS-2017's layout as d17 with --val_root."
         )
+    if config.val_list is not None:
+        has = evaluation.videos.__contains__
+        names = read_video_list("--val_list:", config.val_list, evaluation.name, has)
+        evaluation = replace(evaluation, videos=tuple(names))
     return evaluation, open_videos(evaluation)
+
+
+def check_validation(config: ValidationConfig) -> None:
+    """Open the videos to validate on before training, so that missing data don't end a run that is under way.
+
+    Warns where the best checkpoint would be chosen by the very videos that a benchmark's figures are about.
+
+    Raises as `validate`.
+    """
+    evaluation, _ = open_validation(config)
+    if evaluation.dataset in REPORTED and evaluation.split == "val" and config.val_list is None:
+        logger.warning(
+            "best.pth is chosen on %s: its figures there are those of the best of many, not of unseen videos. Report "
+            "last.pth, or validate on training videos that are left out of training (--val_split train --val_list, "
+            "--davis_list).",
+            evaluation.name,
+        )
 
 
 def _score(

@@ -21,7 +21,7 @@ class ModelConfig:
     """The resolved architecture of a network.
 
     Attributes:
-        name: `stcn`, `stcn-corr` or `xmem`.
+        name: `stcn`, `stcn-corr` or `xmem`; or `bmvos` or `emvos`, whose sizes but `key_dim` are 0.
         size: `base` (the published networks) or `tiny` (laptops and tests).
         key_dim: channels K of the matching key.
         value_dim: channels V of the value.

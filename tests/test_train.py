@@ -19,7 +19,7 @@ from util.batch_norm import freeze_batch_norm
 from util.checkpoint import read_checkpoint
 from util.config import OptimConfig, TrainConfig, ValidationConfig, plain, with_defaults
 from util.optim import RunningMean, build_optimizer, clip_gradient, learning_rate, lr_factor, set_learning_rate
-from util.presets import MODELS, STAGES, preset
+from util.presets import MODELS, REFERENCE_MODELS, STAGES, preset
 from util.step_metrics import StepMetrics
 
 CPU = torch.device("cpu")
@@ -78,10 +78,11 @@ def test_published_drops_are_at_their_iterations() -> None:
 
 
 def test_published_sizes_of_runs() -> None:
-    runs = {(model, stage): preset(model, "base", stage) for model in MODELS for stage in STAGES}
+    networks = [model for model in MODELS if model not in REFERENCE_MODELS]
+    runs = {(model, stage): preset(model, "base", stage) for model in networks for stage in STAGES}
     iterations = {"xmem": (150, 250, 160, 110), "stcn": (300, 500, 300, 150), "stcn-corr": (300, 500, 300, 150)}
     batches = {"xmem": (16, 8, 8, 8), "stcn": (16, 8, 8, 8), "stcn-corr": (16, 8, 8, 16)}
-    for model in MODELS:
+    for model in networks:
         assert tuple(runs[model, stage].iterations // 1000 for stage in STAGES) == iterations[model]
         assert tuple(runs[model, stage].batch_size for stage in STAGES) == batches[model]
         assert [runs[model, stage].clip.max_objects for stage in STAGES] == [1] + 3 * [3 if model == "xmem" else 2]
@@ -89,7 +90,7 @@ def test_published_sizes_of_runs() -> None:
         assert runs[model, "1"].clip.gap_starts[-1] == 0.8 and runs[model, "1"].data.dataset == ("bl30k",)
         assert {run.seed for run in runs.values()} == {14159265}
     assert [runs["xmem", stage].clip.plain_end for stage in STAGES] == [0, 0, 10_000, 10_000]
-    assert [runs[model, "3"].data.davis_weight for model in MODELS] == [5, 5, 1]
+    assert [runs[model, "3"].data.davis_weight for model in networks] == [5, 5, 1]
     corr = runs["stcn-corr", "2"]
     assert (corr.loss.dice, corr.loss.dice_background, corr.optim.weight_decay) == (0.4, True, 1e-7)
 
@@ -285,7 +286,7 @@ def test_print_config_prints_the_resolved_run(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--model", "xmen"], "no preset for model 'xmen': expected xmem, stcn, stcn-corr."),
+        (["--model", "xmen"], "no preset for model 'xmen': expected xmem, stcn, stcn-corr, bmvos, emvos."),
         (
             ["--batchsize", "3"],
             "unknown flag --batchsize: the nearest is --batch_size; train.py --help lists the flags",

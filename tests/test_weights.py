@@ -71,6 +71,38 @@ def test_released_state_dicts(tmp_path: Path, file: str, name: str, hidden_dim: 
     assert holds(model, kept)
 
 
+@pytest.mark.parametrize("name", ["bmvos", "emvos"])
+def test_released_reference_networks(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    weights = released_state_dict(name)
+    for key, figures in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
+        weights[f"vos.encoder.{key}"] = torch.tensor(figures)[None, :, None, None]
+    torch.save({"module." + key: tensor for key, tensor in weights.items()}, tmp_path / "released.pth")
+    model = load_checkpoint(tmp_path / "released.pth")
+    config = model.config
+    assert (config.name, config.size, config.key_dim) == (name, "base", 512)
+    assert (config.value_dim, config.hidden_dim, config.mask_channels) == (0, 0, 0)
+    assert not model.training and holds(model, weights) and not caplog.messages
+    del weights["vos.decoder.deconv3.deconv.bias"]
+    assert complaint(model, weights).startswith(
+        f"checkpoint a.pth does not fit {name} (base); they are of {name} in other sizes, or incomplete"
+    )
+
+
+@pytest.mark.parametrize("name", ["bmvos", "emvos"])
+def test_own_reference_networks(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    model, weights = tiny(name, key_dim=24)
+    assert len(weights) > 100
+    save_checkpoint(tmp_path / "a.pth", {"format": "corrvos", "version": 1, "network": weights, "step": 1})
+    loaded = load_checkpoint(tmp_path / "a.pth")
+    assert loaded.config == model.config and holds(loaded, weights)
+    # The deterministic weights fill these buffers, too, which nothing here uses.
+    said = "checkpoint {}: vos.encoder.{} is not ImageNet's, which pictures are normalised with here"
+    assert caplog.messages == [said.format(tmp_path / "a.pth", key) for key in ("mean", "std")]
+    other = "emvos" if name == "bmvos" else "bmvos"
+    assert f"they look like {name}: build that network" in complaint(build_model(other, "tiny"), weights)
+    assert f"they look like {name}: build that network" in complaint(build_model("stcn", "tiny"), weights)
+
+
 def test_what_only_training_needs_is_left_out_aloud(caplog: pytest.LogCaptureFixture) -> None:
     model, weights = tiny("stcn-corr")
     extra = {"key_proj2.key_proj.weight": torch.zeros(1), "key_proj2.key_proj.bias": torch.zeros(1)}
@@ -202,7 +234,7 @@ def test_files_that_are_no_network(tmp_path: Path) -> None:
     resnet: dict[str, object] = {f"layer1.{index}.weight": torch.zeros(1) for index in range(5)}
     assert complaint_of(resnet) == (
         "checkpoint FILE is of an unknown architecture: it starts with layer1.0.weight, layer1.1.weight, "
-        "layer1.2.weight, ... 2 more. Expected one of xmem, stcn, stcn-corr"
+        "layer1.2.weight, ... 2 more. Expected one of xmem, stcn, stcn-corr, bmvos, emvos"
     )
     assert complaint_of({"step": 3, "optimizer": {}}).endswith("model_state_dict. It holds step, optimizer")
     assert complaint_of({}).endswith("It holds nothing")

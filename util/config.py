@@ -21,6 +21,8 @@ class DataConfig:
     """Training sets, mixed: davis, youtube, mose, bl30k, static, sample. One's own: --user_roots, --user_sources."""
     davis_root: Path = Path("data/DAVIS/2017/trainval")
     """DAVIS-2017 or DAVIS-2016: the folder that holds JPEGImages and Annotations."""
+    davis_list: Path | None = None
+    """A file with the names of the videos of DAVIS to train on, one on each line; the others are left out."""
     youtube_root: Path = Path("data/YouTube/train_480p")
     """YouTube-VOS 2019: the folder that holds JPEGImages and Annotations."""
     youtube_list: Path | None = None
@@ -66,7 +68,9 @@ class ValidationConfig:
     val_root: Path | None = None
     """Its folder (default: its place under data/)."""
     val_split: str = "val"
-    """val or train."""
+    """val or train. Figures on the split that chose best.pth are not those of unseen videos: report last.pth there."""
+    val_list: Path | None = None
+    """A file with the names of the videos to validate on, one on each line, such as those that --davis_list lacks."""
     val_size: int = 480
     """Pixels of the shorter side at which the network works; -1 is native."""
 
@@ -81,6 +85,8 @@ class ClipConfig:
     """Memory frames that a frame reads: the first, the others drawn; 0 reads all previous."""
     max_objects: int = 3
     """Objects of a clip; of more, so many are drawn."""
+    min_object_pixels: int = 0
+    """Pixels of the first crop that an object must cover to count; 0 is one of 2048 of the crop's."""
     gaps: tuple[int, ...] = (5, 10, 15, 5)
     """Largest distances between neighbouring frames, one after the other."""
     gap_starts: tuple[float, ...] = (0.0, 0.1, 0.3, 0.9)
@@ -91,6 +97,11 @@ class ClipConfig:
     """Last steps of the run without rotation and shear of single frames (XMem: 10,000)."""
     deep_update: float = 0.2
     """Probability of a deep update of XMem's sensory memory on a frame."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value out of range."""
+        if self.min_object_pixels < 0:
+            raise ValueError(f"min_object_pixels {self.min_object_pixels}: expected at least 0.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +118,8 @@ class Augmentation:
     """Scale of a static picture; drawn once per clip."""
     flip: float = 0.5
     """Probability that a clip is mirrored."""
+    vertical_flip: float = 0.0
+    """Probability that a clip is turned upside down by a mirror."""
     grey: float = 0.05
     """Probability that a clip is grey."""
     clip_jitter: tuple[float, float, float, float] = (0.1, 0.03, 0.03, 0.0)
@@ -125,6 +138,8 @@ class Augmentation:
     """Standard deviation of its displacements, in halves of the crop."""
     spline_points: int = 12
     """Number of its control points."""
+    paste: float = 0.0
+    """Probability that another clip's object, as background, is pasted onto a clip."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for values out of range."""
@@ -133,6 +148,9 @@ class Augmentation:
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise ValueError(f"crop_scale {low} {high}: expected 0 < smallest <= largest <= 1.")
+        for name in ("vertical_flip", "paste"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)}: expected a probability, 0 to 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +250,7 @@ class TrainConfig:
     """A training run. The preset of --model, --size and --stage gives the defaults of all other flags."""
 
     model: str = "xmem"
-    """xmem, stcn or stcn-corr."""
+    """xmem, stcn, stcn-corr, bmvos or emvos."""
     size: str = "base"
     """base (published) or tiny (laptops)."""
     stage: str = "2"
@@ -248,7 +266,8 @@ class TrainConfig:
     pretrained: bool = True
     """Start the encoders of base networks from ImageNet weights."""
     imagenet_weights: tuple[Path, ...] = ()
-    """Files with torchvision's ResNet-50 and ResNet-18 weights; default: torchvision's cache, else a download."""
+    """Files with torchvision's weights: ResNet-50's and ResNet-18's, or for BMVOS and EMVOS DenseNet-121's; default:
+    torchvision's cache, else a download."""
     iterations: int = 160_000
     """Steps."""
     max_minutes: float = 0.0
@@ -265,6 +284,8 @@ class TrainConfig:
     """auto is fp32 on a CPU and fp16 on a GPU."""
     freeze_bn: Literal["auto", "yes", "no"] = "auto"
     """BatchNorm keeps its statistics; auto: yes unless the encoders start from random weights."""
+    freeze_encoder: Literal["auto", "yes", "no"] = "auto"
+    """The image encoder gets no gradient; auto: EMVOS's, where it starts from ImageNet weights (published)."""
     compile: bool = False
     """Compile encoders and decoder with torch.compile."""
     save_every: int = 5_000

@@ -20,6 +20,7 @@ from inference.report import make_report, score_folders
 from inference.score_sequences import FrameValues
 from inference.segmenter import InferenceConfig
 from model.network import MatchingNetwork
+from model.reference import ReferenceNetwork
 from util import distributed
 from util.config import ValidationConfig
 from util.palette import write_mask
@@ -31,7 +32,7 @@ REPORTED = ("d16", "d17")  # papers report these on the very split that is easie
 
 
 def validate(
-    model: MatchingNetwork,
+    model: MatchingNetwork | ReferenceNetwork,
     config: ValidationConfig,
     device: torch.device,
     weights: Mapping[str, Tensor] | None = None,
@@ -109,7 +110,7 @@ def check_validation(config: ValidationConfig) -> None:
 
 
 def _score(
-    model: MatchingNetwork,
+    model: MatchingNetwork | ReferenceNetwork,
     evaluation: EvaluationSet,
     videos: Sequence[Video],
     config: ValidationConfig,

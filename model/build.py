@@ -1,6 +1,7 @@
 """Building a network by name."""
 
 import difflib
+from typing import Literal, overload
 
 from model.bmvos import BMVOS
 from model.emvos import EMVOS
@@ -16,6 +17,18 @@ MATCHING_NETWORKS: dict[str, type[STCN] | type[STCNCorr] | type[XMem]] = {
 }
 REFERENCE_NETWORKS: dict[str, type[BMVOS] | type[EMVOS]] = {"bmvos": BMVOS, "emvos": EMVOS}
 NETWORKS = {**MATCHING_NETWORKS, **REFERENCE_NETWORKS}
+
+
+@overload
+def build_model(name: Literal["stcn", "stcn-corr", "xmem"], size: str = "base", **sizes: int) -> MatchingNetwork: ...
+
+
+@overload
+def build_model(name: Literal["bmvos", "emvos"], size: str = "base", **sizes: int) -> ReferenceNetwork: ...
+
+
+@overload
+def build_model(name: str, size: str = "base", **sizes: int) -> MatchingNetwork | ReferenceNetwork: ...
 
 
 def build_model(name: str, size: str = "base", **sizes: int) -> MatchingNetwork | ReferenceNetwork:

@@ -52,6 +52,10 @@ class DenseEncoder(nn.Module):
 
     def forward(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map ImageNet-normalised [B,3,H,W] to s16, s8, s4."""
-        s4 = self.denseblock1(self.pool0(self.relu0(self.norm0(self.conv0(image_B3HW)))))
-        s8 = self.denseblock2(self.transition1(s4))
-        return self.denseblock3(self.transition2(s8)), s8, s4
+        x, of_blocks = image_B3HW, []
+        for name, layer in self.named_children():
+            x = layer(x)
+            if name.startswith("denseblock"):
+                of_blocks.append(x)
+        s4, s8, s16 = of_blocks
+        return s16, s8, s4

@@ -155,15 +155,15 @@ def identify(weights: Mapping[str, Tensor], source: str) -> ModelConfig:
     try:
         if name in _REFERENCE_KEY:
             key_dim, stride_16_channels = weights[_REFERENCE_KEY[name]].shape[:2]
-            known = {preset.trunk.channels[2]: size for size, preset in REFERENCE_SIZES.items()}
-            size = _guess_size(stride_16_channels, known, source)
+            sizes = {preset.trunk.channels[2]: kind for kind, preset in REFERENCE_SIZES.items()}
+            size = _guess_size(stride_16_channels, sizes, source)
             return ModelConfig(name=name, size=size, key_dim=key_dim, value_dim=0, hidden_dim=0, mask_channels=0)
         stride_16_channels = weights["key_proj.key_proj.weight"].shape[1]
-        known = {preset.key_trunk.channels[2]: size for size, preset in SIZES.items()}
+        sizes = {preset.key_trunk.channels[2]: kind for kind, preset in SIZES.items()}
         update = weights.get("decoder.hidden_update.transform.weight")
         return ModelConfig(
             name=name,
-            size=_guess_size(stride_16_channels, known, source),
+            size=_guess_size(stride_16_channels, sizes, source),
             key_dim=weights["key_proj.key_proj.weight"].shape[0],
             value_dim=weights["value_encoder.fuser.block2.conv2.weight"].shape[0],
             hidden_dim=0 if update is None else update.shape[0] // 3,  # three gates

@@ -9,12 +9,15 @@ from inference import InferenceConfig, build_segmenter
 from model.build import build_model
 from model.clip import ClipNetwork, draw_plan
 from model.losses import segmentation_losses, total_loss
+from model.network import MatchingNetwork
 from tests.golden_clip import clip as synthetic_clip
 
 
 def tiny(name: str, memory_frames: int = 0, deep_update: float = 0.0, **sizes: int) -> ClipNetwork:
     torch.manual_seed(0)
-    return ClipNetwork(build_model(name, "tiny", **sizes), memory_frames, deep_update).eval()
+    model = build_model(name, "tiny", **sizes)
+    assert isinstance(model, MatchingNetwork)
+    return ClipNetwork(model, memory_frames, deep_update).eval()
 
 
 def clips(count: int, frames: int, objects: int = 2, size: int = 64) -> tuple[Tensor, Tensor, Tensor]:

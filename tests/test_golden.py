@@ -138,7 +138,8 @@ def test_reference_networks_on_a_whole_clip(name: str, case: str) -> None:
     info = json.loads(str(golden["info"]))
     images, masks = clip(info["frames"], info["h"], info["w"], info["objects"], info["seed"])
     pictures = np.clip(images * 0.2 + 0.5, 0, 1)
-    images = (pictures - np.float32(IMAGENET_MEAN)[:, None, None]) / np.float32(IMAGENET_STD)[:, None, None]
+    mean, std = (np.array(figures, np.float32)[:, None, None] for figures in (IMAGENET_MEAN, IMAGENET_STD))
+    images = (pictures - mean) / std
     appear = {0: [1, 2]} if info["late"] is None else {0: [1], info["late"]: [2]}
     segmenter = build_segmenter(golden_reference_model(name))
     for t in range(info["frames"]):

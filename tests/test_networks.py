@@ -38,7 +38,9 @@ def one_pass(model: MatchingNetwork, image: torch.Tensor, mask: torch.Tensor, **
 @pytest.fixture(params=NAMES)
 def model(request: pytest.FixtureRequest) -> MatchingNetwork:
     torch.manual_seed(0)
-    return random_batch_norm(build_model(request.param, "tiny"))
+    model = build_model(request.param, "tiny")
+    assert isinstance(model, MatchingNetwork)
+    return random_batch_norm(model)
 
 
 @pytest.fixture

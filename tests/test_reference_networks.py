@@ -29,6 +29,7 @@ def tiny(name: str) -> ReferenceNetwork:
     assert isinstance(model, ReferenceNetwork)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_var is not None and module.running_mean is not None
             module.running_var.uniform_(0.5, 1.5)
             module.running_mean.normal_(std=0.2)
     for part in (model.decoder, model.vos.mask_embedder or torch.nn.Identity()):
@@ -86,7 +87,8 @@ def test_first_frames_of_their_own(name: str) -> None:
     """Objects that entered in different frames, in one call and in one for each frame."""
     model = tiny(name)
     features, masks = a_query(model)
-    now, early, late = (features.map(lambda x, i=i: x[i, None]) for i in (0, 1, 0))
+    now = late = features.map(lambda x: x[:1])
+    early = features.map(lambda x: x[1:])
     first = [refer(early, masks[1:, :2]), refer(late, masks[:1, 2:])]
     previous, history = refer(early, masks[:1]), start_history(masks[:1])
     together = model.segment(now, first, previous, history)
@@ -306,7 +308,7 @@ def test_training_reaches_every_weight_and_the_keys(name: str) -> None:
 )
 def test_bad_names_and_sizes(arguments: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build_model(**arguments)  # type: ignore[arg-type]
+        build_model(**arguments)  # type: ignore[call-overload]
 
 
 def test_sizes() -> None:

@@ -10,7 +10,7 @@ import torch
 import eval as program
 from inference import InferenceConfig, ReferenceSegmenter, build_segmenter
 from inference.eval_config import EvalConfig
-from model import ReferenceNetwork, build_model
+from model import ReferenceFeatures, ReferenceNetwork, build_model
 from tests.golden_clip import clip as synthetic_clip
 from tests.test_segmenter import FIRST, H, W, frame, mask_of
 from tests.toy_videos import write_davis
@@ -189,7 +189,12 @@ def test_reset_starts_a_new_video(segmenter: ReferenceSegmenter) -> None:
 def test_features_are_computed_once_a_frame(segmenter: ReferenceSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     encode = segmenter._network.encode_key
-    monkeypatch.setattr(segmenter._network, "encode_key", lambda image: calls.append(image.shape) or encode(image))
+
+    def count(image: torch.Tensor) -> ReferenceFeatures:
+        calls.append(image.shape)
+        return encode(image)
+
+    monkeypatch.setattr(segmenter._network, "encode_key", count)
     three = mask_of(_1=(0, 0, 9, 9), _2=(10, 10, 20, 20), _5=(20, 30, 39, 50))
     for t in range(4):
         segmenter.step(frame(t), three if t == 0 else None)

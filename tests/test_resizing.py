@@ -1,6 +1,7 @@
 """Videos for BMVOS and EMVOS: bicubic, and at their own size where an object would get too small."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -69,7 +70,9 @@ def test_bicubic_and_area() -> None:
 
 
 @pytest.mark.parametrize(("name", "expected"), [("bmvos", (96, 128)), ("emvos", (96, 128)), ("xmem", (48, 64))])
-def test_networks_get_what_they_want(name: str, expected: tuple[int, int], tmp_path: Path) -> None:
+def test_networks_get_what_they_want(
+    name: str, expected: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     video = write(tmp_path / "video", {1: 30, 2: 6}, {})
     model = toy_model() if name == "xmem" else build_model(name, "tiny").eval()
     frames = list(propagate(build_views(model, (48,)), video))
@@ -77,6 +80,11 @@ def test_networks_get_what_they_want(name: str, expected: tuple[int, int], tmp_p
     shown: list[tuple[int, ...]] = []
     views = build_views(model, (48,))
     real = views[0].segmenter.step
-    views[0].segmenter.step = lambda image, *rest: shown.append(tuple(image.shape[1:])) or real(image, *rest)  # type: ignore[method-assign]
+
+    def step(image: torch.Tensor, *rest: Any) -> torch.Tensor:
+        shown.append(tuple(image.shape[1:]))
+        return real(image, *rest)
+
+    monkeypatch.setattr(views[0].segmenter, "step", step)
     list(propagate(views, video))
     assert shown == [expected] * 2

@@ -44,8 +44,8 @@ class ReferenceFeatures(NamedTuple):
     """What the encoder gives for a batch of images.
 
     Attributes:
-        key: matching key [B,K,Y,X], not normalised.
-        equal_key: EMVOS's key for equalized matching [B,K,Y,X], or None.
+        key: matching key [B,K,Y,X] of unit length in fp32: products are cosines, and the nearest is the most similar.
+        equal_key: EMVOS's key for equalized matching [B,K,Y,X], of any length, or None.
         s16: features at stride 16.
         s8: features at stride 8.
         s4: features at stride 4.
@@ -139,7 +139,7 @@ class ReferenceNetwork(nn.Module):
         """Encode ImageNet-normalised images [B,3,H,W]; H and W must be multiples of 16."""
         s16, s8, s4 = self.encoder(image_B3HW)
         key, equal_key = self.vos.matcher(s16)
-        return ReferenceFeatures(key, equal_key, s16, s8, s4)
+        return ReferenceFeatures(F.normalize(key.float(), dim=1), equal_key, s16, s8, s4)
 
     def match(
         self, query: ReferenceFeatures, first: Sequence[Reference], previous: Reference, bijective_k: int

@@ -1,7 +1,7 @@
 """Everything that a training run changes, in one state that is built, saved and restored."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +86,7 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
     model = build_model(
         config.model, config.size, **({} if reference else {"mask_channels": 2 - (config.stage == "0")})
     )
-    if uses_key_head(config):
+    if uses_key_head(config) and isinstance(model, MatchingNetwork):
         model.add_key_head()
     origin = "its own checkpoint" if saved is not None else load_start(model, config)
     frozen = keeps_statistics(config)
@@ -144,11 +144,11 @@ def image_encoder(model: MatchingNetwork | ReferenceNetwork) -> nn.Module:
     return model.vos.encoder if isinstance(model, ReferenceNetwork) else model.key_encoder
 
 
-def parts_to_compile(model: MatchingNetwork | ReferenceNetwork) -> tuple[nn.Module, ...]:
+def parts_to_compile(model: MatchingNetwork | ReferenceNetwork) -> Sequence[nn.Module]:
     """Return the parts of a network that are worth compiling."""
     if isinstance(model, ReferenceNetwork):
         return model.vos.encoder, model.vos.decoder
-    return model.key_encoder, model.value_encoder, model.decoder
+    return model.key_encoder, model.value_encoder, model.decoder  # type: ignore[return-value]
 
 
 def freezes_encoder(config: TrainConfig) -> bool:

@@ -13,6 +13,7 @@ import train
 from dataset.build import build_loader
 from dataset.clip import ClipBatch
 from model.criterion import clip_losses, loss_weights
+from model.network import MatchingNetwork
 from model.train_state import TrainState, build_state
 from model.weights import load_checkpoint
 from tests.toy_videos import write_davis
@@ -115,6 +116,7 @@ def test_the_losses_fall_when_a_batch_is_learnt_by_heart(root: Path) -> None:
 def test_bf16_steps_stay_finite_with_huge_keys(root: Path) -> None:
     run = replace(small_run(root, "stcn"), precision="bf16")
     state, batch = build_state(run, CPU), first_batch(run)
+    assert isinstance(state.model, MatchingNetwork)
     with torch.no_grad():
         for parameter in state.model.key_proj.parameters():
             parameter.mul_(300)
@@ -177,3 +179,14 @@ def test_what_is_allowed(root: Path) -> None:
     with pytest.raises(ValueError, match="--frames 2: the correspondence losses need two successive frames and an"):
         check_correspondence(short, 2, 1)
     check_correspondence(replace(short, correspondence=replace(short.correspondence, alpha=0.0)), 1, 1)
+
+
+@pytest.mark.parametrize("model", ["bmvos", "emvos"])
+def test_networks_of_two_references_may_have_the_losses(model: str, root: Path) -> None:
+    run = small_run(root, model)
+    assert not preset(model, "tiny").correspondence.active
+    run = replace(run, correspondence=replace(run.correspondence, alpha=0.2))
+    found = gradients(build_state(run, CPU), first_batch(run), run, ["pcl", "ocl"])
+    reached = {name for name, gradient in found.items() if gradient.any()}
+    assert reached and all(name.startswith(("vos.encoder.", "vos.matcher.")) for name in reached)
+    assert any(name.startswith("vos.matcher.") for name in reached)

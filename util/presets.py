@@ -219,6 +219,7 @@ def _reference(model: str, stage: str) -> TrainConfig:
         augment=_reference_augmentation(static),
         data=DataConfig(dataset=("davis",)) if stage == "2" else _published_data(stage, davis_weight=5),
         loss=LossConfig(bootstrap_share=1.0, dice=0.0),
+        correspondence=CorrespondenceConfig(alpha=0.0),  # not part of what was published for them
         optim=OptimConfig(optimizer="adam", lr=1e-4, weight_decay=0.0),
     )
 
@@ -232,6 +233,7 @@ def _tiny_reference(model: str, stage: str) -> TrainConfig:
         model=model,
         clip=clip if stage == "0" else replace(clip, gaps=(2, 5), gap_starts=(0.0, 0.2)),
         augment=replace(run.augment, paste=0.2),
+        correspondence=replace(run.correspondence, alpha=0.0),
     )
 
 

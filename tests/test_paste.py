@@ -28,10 +28,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_davis(tmp_path_factory.mktemp("davis"), {"a": 5, "b": 4, "c": 6}) / "trainval"
 
 
-def run(root: Path, paste: float, **clip: int) -> TrainConfig:
+def run(root: Path, paste: float, min_object_pixels: int = 0) -> TrainConfig:
     data = DataConfig(dataset=(), user_roots=(root,), num_workers=0)
     return TrainConfig(
-        data=data, clip=replace(CLIP, **clip), augment=replace(SMALL, paste=paste), batch_size=3, iterations=4
+        data=data,
+        clip=replace(CLIP, min_object_pixels=min_object_pixels),
+        augment=replace(SMALL, paste=paste),
+        batch_size=3,
+        iterations=4,
     )
 
 
@@ -176,6 +180,6 @@ def test_consecutive_frames_either_way(root: Path) -> None:
 @pytest.mark.parametrize("name", ["paste", "vertical_flip"])
 def test_values_out_of_range_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} 1.5: expected a probability, 0 to 1."):
-        Augmentation(**{name: 1.5})
+        Augmentation(**{name: 1.5})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="min_object_pixels -1: expected at least 0."):
         ClipConfig(min_object_pixels=-1)

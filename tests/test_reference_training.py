@@ -13,7 +13,9 @@ import train
 from dataset.build import build_loader
 from inference.validate import validate
 from model.build import build_model
+from model.network import MatchingNetwork
 from model.pretrained import DENSENET121, load_imagenet
+from model.reference import ReferenceNetwork
 from model.reference_clip import ReferenceClipNetwork
 from model.train_state import freezes_encoder, image_encoder
 from model.weights import load_checkpoint
@@ -160,7 +162,7 @@ def test_imagenet_weights_make_torchvisions_densenet(
         assert len(filled) == sum(name.startswith("features.") for name in saved) - left_out(saved)
 
 
-def load_into(name: str, files: list[Path]) -> "train.TrainState | torch.nn.Module":
+def load_into(name: str, files: list[Path]) -> MatchingNetwork | ReferenceNetwork:
     model = build_model(name)
     load_imagenet(model, files)
     return model

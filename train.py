@@ -2,7 +2,7 @@
 
 python train.py --model xmem --size tiny --stage 2 --dataset sample
 
-torchrun --nproc_per_node=8 train.py --model xmem --stage 03
+torchrun --nproc_per_node=8 train.py --model xmem --stage 03 --gather_negatives
 
 torchrun --nproc_per_node=8 train.py --resume latest
 """

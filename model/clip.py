@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from model.affinity import readout, similarity, softmax_affinity
 from model.blocks import ImagePart
+from model.matching import keep_best_queries
 from model.network import KeyFeatures, MatchingNetwork
 
 
@@ -84,7 +85,12 @@ class ClipNetwork(nn.Module):
     """A matching network that segments whole clips from their first masks."""
 
     def __init__(
-        self, network: MatchingNetwork, memory_frames: int = 0, deep_update: float = 0.2, encode_all: bool = False
+        self,
+        network: MatchingNetwork,
+        memory_frames: int = 0,
+        deep_update: float = 0.2,
+        encode_all: bool = False,
+        bijective_k: int = 0,
     ) -> None:
         """Wrap `network`.
 
@@ -95,11 +101,14 @@ class ClipNetwork(nn.Module):
             encode_all: encode every clip's value of every frame but the last, also where no later frame reads it.
                 For BatchNorm that trains: its statistics then don't depend on what was drawn, and every process comes
                 equally often to a layer that waits for the others.
+            bijective_k: queries that each memory element chooses before the softmax, an experiment; 0 is the softmax
+                of all.
         """
         super().__init__()
         self.encode_all = encode_all
         self.network = network
         self.memory_frames = memory_frames
+        self.bijective_k = bijective_k
         self.deep_update = deep_update if network.config.hidden_dim else 0.0
 
     def forward(
@@ -190,7 +199,7 @@ class ClipNetwork(nn.Module):
         key = memory(features.key)
         assert key is not None
         scores = similarity(key, memory(features.shrinkage), query.key.flatten(2), flat(query.selection))
-        return softmax_affinity(scores)
+        return softmax_affinity(keep_best_queries(scores, self.bijective_k))
 
     def _remember(
         self,

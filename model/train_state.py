@@ -136,7 +136,9 @@ def wrap_for_clips(
     """Return what unrolls a network over clips."""
     if isinstance(model, ReferenceNetwork):
         return ReferenceClipNetwork(model)
-    return ClipNetwork(model, config.clip.memory_frames, config.clip.deep_update, encode_all=batch_norm_trains)
+    clip = config.clip
+    bijective_k = clip.bijective_k if clip.matching == "bijective" else 0
+    return ClipNetwork(model, clip.memory_frames, clip.deep_update, batch_norm_trains, bijective_k)
 
 
 def image_encoder(model: MatchingNetwork | ReferenceNetwork) -> nn.Module:

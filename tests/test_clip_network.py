@@ -66,14 +66,24 @@ def test_values_are_encoded_only_where_they_are_read_later() -> None:
     assert plan.encoded(0).all() and not plan.encoded(7).any()
 
 
-@pytest.mark.parametrize("name", ["stcn", "stcn-corr", "xmem"])
-def test_training_reads_memory_as_the_segmenter_does(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "bijective_k"), [("stcn", 0), ("stcn-corr", 0), ("xmem", 0), ("stcn", 2), ("xmem", 2)]
+)
+def test_training_reads_memory_as_the_segmenter_does(name: str, bijective_k: int) -> None:
     network = tiny(name)
+    network.bijective_k = bijective_k
     images, labels, valid = clips(1, 4)
     with torch.no_grad():
         logits = network(images, masks_of(labels, 2), valid, [0]).logits[0]
     # Every frame in memory, all elements read. XMem: no deep update after the first frame, as in the plan.
-    config = InferenceConfig(mem_every=1, top_k=0, deep_update_every=100, enable_long_term=False)
+    config = InferenceConfig(
+        mem_every=1,
+        top_k=0,
+        deep_update_every=100,
+        enable_long_term=False,
+        matching="bijective" if bijective_k else "softmax",
+        bijective_k=bijective_k,
+    )
     segmenter = build_segmenter(network.network, config)
     for t in range(4):
         given = labels[0, 0] if t == 0 else None

@@ -97,6 +97,10 @@ class ClipConfig:
     """Last steps of the run without rotation and shear of single frames (XMem: 10,000)."""
     deep_update: float = 0.2
     """Probability of a deep update of XMem's sensory memory on a frame."""
+    matching: Literal["softmax", "bijective"] = "softmax"
+    """bijective: each memory element of STCN or XMem counts for its best queries alone; an experiment."""
+    bijective_k: int = 4
+    """So many queries; 0: all count."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value out of range."""

@@ -112,7 +112,7 @@ def test_resumed_steps_equal_steps_in_a_row(model: str, root: Path, tmp_path: Pa
 @EITHER
 def test_a_batch_can_be_learnt_by_heart(model: str, root: Path) -> None:
     config = small_run(model, root, iterations=1000)
-    config = replace(config, optim=replace(config.optim, warmup_steps=0, lr=1e-3))
+    config = replace(config, optim=replace(config.optim, warmup_steps=0))
     batch = next(iter(build_loader(config, CPU)))
     state = train.build_state(config, CPU)
     assert isinstance(state.network, ReferenceClipNetwork)

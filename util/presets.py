@@ -234,6 +234,7 @@ def _tiny_reference(model: str, stage: str) -> TrainConfig:
         clip=clip if stage == "0" else replace(clip, gaps=(2, 5), gap_starts=(0.0, 0.2)),
         augment=replace(run.augment, paste=0.2),
         correspondence=replace(run.correspondence, alpha=0.0),
+        optim=replace(run.optim, lr=1e-3),
     )
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from model.blocks import FusionBlock, ImagePart, merge_objects, split_objects
 from model.resnet import TrunkConfig, build_stages
 from model.sensory import SensoryReinforcer
+from util.batch_norm import convolve_and_normalise
 
 
 class KeyEncoder(nn.Module):
@@ -21,7 +22,7 @@ class KeyEncoder(nn.Module):
 
     def forward(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map ImageNet-normalised [B,3,H,W] to f16, f8, f4."""
-        x = F.relu(self.bn1(self.conv1(image_B3HW)), inplace=True)
+        x = F.relu(convolve_and_normalise(self.conv1, self.bn1, image_B3HW), inplace=True)
         f4 = self.res2(F.max_pool2d(x, 3, stride=2, padding=1))
         f8 = self.layer2(f4)
         return self.layer3(f8), f8, f4
@@ -104,8 +105,8 @@ class ValueEncoder(nn.Module):
         batch, objects = masks_BOMHW.shape[:2]
         image = image_B3HW.unsqueeze(1).expand(-1, objects, -1, -1, -1)
         x = merge_objects(torch.cat([image, masks_BOMHW.to(image.dtype)], dim=2))
-        x = self.conv1(x if rows_N is None else x[rows_N])
-        x = F.max_pool2d(F.relu(self.bn1(x), inplace=True), 3, stride=2, padding=1)
+        x = convolve_and_normalise(self.conv1, self.bn1, x if rows_N is None else x[rows_N])
+        x = F.max_pool2d(F.relu(x, inplace=True), 3, stride=2, padding=1)
         x = self.layer3(self.layer2(self.layer1(x)))
         if rows_N is not None:
             x = x.new_zeros(batch * objects, *x.shape[1:]).index_copy(0, rows_N, x)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from util.batch_norm import convolve_and_normalise
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrunkConfig:
@@ -57,9 +59,9 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B,C,H,W] to [B,width,H/stride,W/stride]."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
+        shortcut = x if self.downsample is None else convolve_and_normalise(*self.downsample, x)
+        out = self.relu(convolve_and_normalise(self.conv1, self.bn1, x))
+        out = convolve_and_normalise(self.conv2, self.bn2, out)
         out += shortcut
         return self.relu(out)
 
@@ -84,10 +86,10 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B,C,H,W] to [B,4*width,H/stride,W/stride]."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
+        shortcut = x if self.downsample is None else convolve_and_normalise(*self.downsample, x)
+        out = self.relu(convolve_and_normalise(self.conv1, self.bn1, x))
+        out = self.relu(convolve_and_normalise(self.conv2, self.bn2, out))
+        out = convolve_and_normalise(self.conv3, self.bn3, out)
         out += shortcut
         return self.relu(out)
 

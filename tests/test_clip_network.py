@@ -1,5 +1,7 @@
 """Clips unrolled: the memory plan, padded objects, and agreement with the segmenter."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,8 @@ from model.clip import ClipNetwork, draw_plan
 from model.losses import segmentation_losses, total_loss
 from model.network import MatchingNetwork
 from tests.golden_clip import clip as synthetic_clip
+
+logger = logging.getLogger(__name__)
 
 
 def tiny(name: str, memory_frames: int = 0, deep_update: float = 0.0, **sizes: int) -> ClipNetwork:
@@ -148,19 +152,37 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
     assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
 
 
-@pytest.mark.parametrize(("name", "mask_channels"), [("stcn", 2), ("xmem", 1)])
-def test_one_batch_can_be_learnt_by_heart(name: str, mask_channels: int) -> None:
-    network = tiny(name, memory_frames=2, deep_update=0.2, mask_channels=mask_channels).train()
-    images, labels, valid = clips(2, 3, objects=1)
-    masks = masks_of(labels, 1)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+def learn(network: ClipNetwork, count: int, objects: int, lr: float, steps: int) -> list[float]:
+    """Train on one batch of clips of three frames, and return the loss of every step."""
+    images, labels, valid = clips(count, 3, objects)
+    masks = masks_of(labels, objects)
+    dice = network.network.config.name == "xmem"
+    optimizer = torch.optim.AdamW(network.parameters(), lr=lr)
     history = []
-    for _ in range(30):
-        output = network(images, masks, valid, [0, 1])
-        total = total_loss(segmentation_losses(output.logits, labels[:, 1:], valid, share=1.0, slots=1, dice=True), {})
+    for step in range(steps):
+        output = network(images, masks, valid, range(count))
+        losses = segmentation_losses(output.logits, labels[:, 1:], valid, share=1.0, slots=objects, dice=dice)
+        total = total_loss(losses, {})
         optimizer.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         history.append(total.item())
+        logger.info("%s %s: step %d, loss %.4f", network.network.config.name, network.network.config.size, step, total)
+    return history
+
+
+@pytest.mark.parametrize(("name", "mask_channels"), [("stcn", 2), ("xmem", 1)])
+def test_one_batch_can_be_learnt_by_heart(name: str, mask_channels: int) -> None:
+    network = tiny(name, memory_frames=2, deep_update=0.2, mask_channels=mask_channels).train()
+    history = learn(network, count=2, objects=1, lr=1e-3, steps=30)
     assert history[-1] < 0.15 * history[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["stcn", "xmem"])
+def test_base_networks_learn_four_clips_by_heart(name: str) -> None:
+    torch.manual_seed(0)
+    network = ClipNetwork(build_model(name, "base"), memory_frames=2, encode_all=True).train()
+    history = learn(network, count=4, objects=2, lr=3e-4, steps=60)
+    assert history[-1] < 0.05 * history[0], history

@@ -31,10 +31,11 @@ from model.losses import mean_iou, total_loss
 from model.train_state import TrainState, build_state, payload, progress, weights_payload
 from util import cli, distributed
 from util.checkpoint import save_checkpoint
-from util.config import TrainConfig, plain
+from util.config import TrainConfig
 from util.device import autocast, select_device
 from util.metric_log import MetricLog
 from util.optim import clip_gradient, learning_rate, set_learning_rate
+from util.plain import plain
 from util.progress import training_bar
 from util.provenance import run_facts
 from util.run_check import check_correspondence, check_ranges

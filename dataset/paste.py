@@ -38,7 +38,8 @@ def draw_donor(request: ClipRequest, videos: int, probability: float) -> ClipReq
 def paste_object(clip: Clip, donor: Clip, smallest: int = 0) -> Clip:
     """Put the objects of `donor` in front of a clip, frame by frame, as background.
 
-    A clip that would lose one of its own objects in the first frame, where its mask is given, stays as it is.
+    A clip that would lose one of its own objects in the first frame, where its mask is given, stays as it is; so does
+    one for the correspondence losses, whose views and boxes show nothing pasted.
 
     Args:
         clip: as long and as large as the donor.
@@ -48,6 +49,8 @@ def paste_object(clip: Clip, donor: Clip, smallest: int = 0) -> Clip:
     Returns:
         The clip with frames and masks changed together; its matrices and its seed are what they were.
     """
+    if clip.paired is not None:
+        return clip
     covered_THW = donor.labels_THW > 0
     labels_THW = clip.labels_THW.masked_fill(covered_THW, 0)
     if len(visible_objects(labels_THW[0].numpy(), smallest)) < clip.objects:

@@ -21,9 +21,10 @@ from model.weights import FORMAT, VERSION, load_weights
 from util import distributed
 from util.batch_norm import freeze_batch_norm, synchronise_batch_norm
 from util.checkpoint import read_checkpoint
-from util.config import TrainConfig, plain
+from util.config import TrainConfig
 from util.device import resolve_precision
 from util.optim import RunningMean, build_optimizer
+from util.plain import plain
 
 logger = logging.getLogger(__name__)
 

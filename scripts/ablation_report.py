@@ -14,9 +14,10 @@ from model.train_state import progress
 from scripts.ablation_runs import TABLES, Row, last_stage, run_folder
 from scripts.score_run import read_scores
 from util.atomic import atomic_write
-from util.config import TrainConfig, from_plain
+from util.config import TrainConfig
 from util.metric_log import FILE as LOG
 from util.metric_log import read_scalars
+from util.plain import from_plain
 from util.plot import draw_dots
 from util.run_folder import RECORD
 

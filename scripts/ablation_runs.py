@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from model.train_state import progress
-from util.config import CorrespondenceConfig, TrainConfig, plain
+from util.config import CorrespondenceConfig, TrainConfig
+from util.plain import plain
 from util.run_folder import LAST, RECORD, read_newest
 from util.run_plan import plan_run
 

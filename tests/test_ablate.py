@@ -23,8 +23,9 @@ from scripts.score_run import main as score_run
 from tests.toy_videos import toy_checkpoint, write_davis
 from util import cli
 from util.checkpoint import save_checkpoint
-from util.config import CorrespondenceConfig, TrainConfig, plain
+from util.config import CorrespondenceConfig, TrainConfig
 from util.jobs import Job, Outcome
+from util.plain import plain
 from util.presets import preset
 from util.stop import StopRequest
 

@@ -183,6 +183,8 @@ def test_one_batch_can_be_learnt_by_heart(name: str, mask_channels: int) -> None
 @pytest.mark.parametrize("name", ["stcn", "xmem"])
 def test_base_networks_learn_four_clips_by_heart(name: str) -> None:
     torch.manual_seed(0)
-    network = ClipNetwork(build_model(name, "base"), memory_frames=2, encode_all=True).train()
+    model = build_model(name, "base")
+    assert isinstance(model, MatchingNetwork)
+    network = ClipNetwork(model, memory_frames=2, encode_all=True).train()
     history = learn(network, count=4, objects=2, lr=3e-4, steps=60)
     assert history[-1] < 0.05 * history[0], history

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dataset.build import ClipDataset, build_loader
-from dataset.clip import Clip, ClipRequest
+from dataset.clip import Clip, ClipRequest, PairedFrames
 from dataset.geometry import vertical_flip
 from dataset.paste import draw_donor, paste_object
 from dataset.render import visible_objects
@@ -17,7 +17,7 @@ from dataset.static import find_static
 from dataset.transforms import draw_transforms
 from tests.toy_datasets import static_set
 from tests.toy_videos import write_davis
-from util.config import Augmentation, ClipConfig, DataConfig, TrainConfig
+from util.config import Augmentation, ClipConfig, CorrespondenceConfig, DataConfig, TrainConfig
 
 CLIP = ClipConfig(frames=3, max_objects=1, gaps=(1,), gap_starts=(0.0,))
 SMALL = Augmentation(crop_size=32, crop_scale=(0.9, 1.0), crop_ratio=1.0, degrees=0.0, shear=0.0)
@@ -36,6 +36,7 @@ def run(root: Path, paste: float, min_object_pixels: int = 0) -> TrainConfig:
         augment=replace(SMALL, paste=paste),
         batch_size=3,
         iterations=4,
+        correspondence=CorrespondenceConfig(alpha=0.0),
     )
 
 
@@ -183,3 +184,12 @@ def test_values_out_of_range_are_refused(name: str) -> None:
         Augmentation(**{name: 1.5})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="min_object_pixels -1: expected at least 0."):
         ClipConfig(min_object_pixels=-1)
+
+
+def test_a_clip_for_the_correspondence_losses_stays_as_it_is() -> None:
+    nothing = torch.zeros(0)
+    paired = PairedFrames(
+        pair=0, anchor=1, views_V3HW=nothing, view_matrices_V33=nothing, boxes=(nothing,) * 2, box_ids=(nothing,) * 2
+    )
+    own = replace(clip(10, o1=(0, 4, 0, 4)), paired=paired)
+    assert paste_object(own, clip(200, o1=(2, 6, 2, 6))) is own

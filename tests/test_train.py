@@ -17,8 +17,9 @@ from model.weights import load_checkpoint
 from tests.toy_videos import toy_model, write_davis
 from util.batch_norm import freeze_batch_norm
 from util.checkpoint import read_checkpoint
-from util.config import OptimConfig, TrainConfig, ValidationConfig, plain, with_defaults
+from util.config import OptimConfig, TrainConfig, ValidationConfig
 from util.optim import RunningMean, build_optimizer, clip_gradient, learning_rate, lr_factor, set_learning_rate
+from util.plain import plain, with_defaults
 from util.presets import MODELS, REFERENCE_MODELS, STAGES, preset
 from util.step_metrics import StepMetrics
 

@@ -29,6 +29,16 @@ def per_object(layer: nn.Module, x_BOCHW: Tensor) -> Tensor:
     return split_objects(layer(merge_objects(x_BOCHW)), x_BOCHW.shape[0])
 
 
+def in_layout_of(weight: Tensor, x: Tensor) -> Tensor:
+    """Return x [N,C,H,W] in the memory layout of a 3x3 weight: a convolution of two layouts would copy for each use."""
+    return x.contiguous(memory_format=torch.contiguous_format if weight.is_contiguous() else torch.channels_last)
+
+
+def add_to(x: Tensor, y: Tensor) -> Tensor:
+    """Return x + y, in x's memory where autograd does not watch: of a view changed in place it makes copies."""
+    return x + y if torch.is_grad_enabled() else x.add_(y)
+
+
 class ImagePart(NamedTuple):
     """What a residual block over cat(image, object) makes of the image alone.
 
@@ -72,8 +82,8 @@ def image_share(conv: nn.Conv2d, image_BCHW: Tensor, image_first: bool) -> tuple
         of_image, own = weight.split((n_image, n_own), dim=1)
     else:
         own, of_image = weight.split((n_own, n_image), dim=1)
-    if torch.is_grad_enabled():  # every frame of a clip uses the slice, forwards and backwards: it is copied once
-        own = own.contiguous(memory_format=torch.channels_last)
+    if torch.is_grad_enabled():  # they are used more than once, forwards and backwards: they are copied once
+        of_image, own = in_layout_of(conv.weight, of_image), in_layout_of(conv.weight, own)
     assert isinstance(conv.padding, tuple)
     return F.conv2d(image_BCHW, of_image, conv.bias, conv.stride, conv.padding), own
 
@@ -82,7 +92,7 @@ def object_share(conv: nn.Conv2d, weight: Tensor, own_BOCHW: Tensor, of_image_BC
     """Convolve the objects' own channels with the weight of `image_share`, and add the image's share."""
     assert isinstance(conv.padding, tuple)
     of_objects = F.conv2d(merge_objects(own_BOCHW), weight, None, conv.stride, conv.padding)
-    return split_objects(of_objects, own_BOCHW.shape[0]).add_(of_image_BCHW.unsqueeze(1))
+    return add_to(split_objects(of_objects, own_BOCHW.shape[0]), of_image_BCHW.unsqueeze(1))
 
 
 class ResidualBlock(nn.Module):
@@ -114,9 +124,8 @@ class ResidualBlock(nn.Module):
         """Apply the block to the concatenation of the image's features and every object's own."""
         assert self.downsample is not None, "a block over two inputs changes the width"
         out = object_share(self.conv1, image.conv_weight, F.relu(own_BOCHW), image.conv)
-        out = per_object(self.conv2, F.relu(out, inplace=True))
-        out += object_share(self.downsample, image.shortcut_weight, own_BOCHW, image.shortcut)
-        return out
+        out = per_object(self.conv2, F.relu(out, inplace=not torch.is_grad_enabled()))
+        return add_to(out, object_share(self.downsample, image.shortcut_weight, own_BOCHW, image.shortcut))
 
 
 class ChannelGate(nn.Module):
@@ -206,7 +215,7 @@ class UpsampleBlock(nn.Module):
 
     def forward(self, skip_BCHW: Tensor, x_BOCHW: Tensor) -> Tensor:
         """Upsample [B,O,C,H/2,W/2] to [B,O,out,H,W] with the skip features [B,C',H,W]."""
-        up = F.interpolate(merge_objects(x_BOCHW), scale_factor=2.0, mode="bilinear", align_corners=False)
-        up = split_objects(up, x_BOCHW.shape[0])
-        up += self.skip_conv(skip_BCHW).unsqueeze(1)
+        x = in_layout_of(self.out_conv.conv1.weight, merge_objects(x_BOCHW))
+        up = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+        up = add_to(split_objects(up, x_BOCHW.shape[0]), self.skip_conv(skip_BCHW).unsqueeze(1))
         return per_object(self.out_conv, up)

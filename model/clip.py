@@ -140,8 +140,7 @@ class ClipNetwork(nn.Module):
         sensory = self.network.initial_sensory(batch, valid_BO.shape[1], grid[0], grid[1], like=images_BT3HW)
         bank = _ValueBank()
         masks, logits = first_masks_BOHW, []
-        for t in range(frames):
-            now = _frame(features, t)
+        for t, now in enumerate(_frames(features)):
             if t > 0:
                 now = now._replace(decoder_part=decoder_parts[t - 1])
                 affinity = self._match(features, now, plan.memory[t - 1])
@@ -257,8 +256,10 @@ class _ValueBank:
         return torch.stack(clips)
 
 
-def _frame(features_BT: KeyFeatures, t: int) -> KeyFeatures:
-    return features_BT.map(lambda x: x[:, t])
+def _frames(features_BT: KeyFeatures) -> list[KeyFeatures]:
+    # Their gradients are stacked once; of x[:, t], each would fill a tensor of zeros for all frames.
+    unbound = {id(x): x.unbind(dim=1) for x in features_BT if isinstance(x, Tensor)}
+    return [features_BT.map(lambda x, t=t: unbound[id(x)][t]) for t in range(features_BT.key.shape[1])]
 
 
 def _over_frames(encode: Callable[[Tensor], Tensor], x_BTCHW: Tensor) -> Tensor:

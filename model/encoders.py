@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.blocks import FusionBlock, ImagePart, merge_objects, split_objects
+from model.blocks import FusionBlock, ImagePart, in_layout_of, merge_objects, split_objects
 from model.resnet import TrunkConfig, build_stages
 from model.sensory import SensoryReinforcer
 from util.batch_norm import convolve_and_normalise
@@ -110,5 +110,6 @@ class ValueEncoder(nn.Module):
         x = self.layer3(self.layer2(self.layer1(x)))
         if rows_N is not None:
             x = x.new_zeros(batch * objects, *x.shape[1:]).index_copy(0, rows_N, x)
+        x = in_layout_of(self.fuser.block1.conv1.weight, x)
         value: Tensor = self.fuser(f16, split_objects(x, batch))
         return value

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.aggregate import aggregate
-from model.blocks import ImagePart
+from model.blocks import ImagePart, in_layout_of
 from model.encoders import KeyEncoder, KeyProjection, ValueEncoder
 from model.resnet import RESNET18, RESNET50, TINY_TRUNK, TrunkConfig
 
@@ -133,6 +133,7 @@ class MatchingNetwork(nn.Module):
     def encode_key(self, image_B3HW: Tensor) -> KeyFeatures:
         """Encode ImageNet-normalised images [B,3,H,W]; H and W must be multiples of 16."""
         f16, f8, f4 = self.key_encoder(image_B3HW)
+        f16 = in_layout_of(self.key_proj.key_proj.weight, f16)
         key, shrinkage, selection = self.key_proj(f16)
         return KeyFeatures(key, shrinkage, selection, f16, f8, f4)
 

@@ -18,7 +18,7 @@ def build_optimizer(parameters: Iterable[tuple[str, nn.Parameter]], config: Opti
     groups = [{"params": group, "factor": factor, "lr": factor * config.lr} for factor, group in by_factor.items()]
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     device = next(iter(by_factor.values()))[0].device
-    return kind(groups, weight_decay=config.weight_decay, fused=device.type == "cuda")
+    return kind(groups, weight_decay=config.weight_decay, fused=device.type in ("cpu", "cuda"))
 
 
 def lr_factor(name: str, config: OptimConfig) -> float:
@@ -48,7 +48,11 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 def clip_gradient(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
     """Scale gradients down to a joint norm of `largest` (0: leave them), and return the norm before, without a sync."""
-    return nn.utils.clip_grad_norm_(parameters, largest or math.inf)
+    parameters = list(parameters)
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    if largest:
+        nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+    return norm
 
 
 class RunningMean:

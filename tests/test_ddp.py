@@ -160,7 +160,7 @@ def test_batch_norm_over_processes_equals_the_joined_batch(tmp_path: Path) -> No
 @pytest.mark.parametrize("death", ["kill", "error"])
 def test_a_rank_that_dies_ends_the_run(death: str, root: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = flags(root, run, "--iterations", "5", "--save_every", "1", "--log_every", "1")
+    words = flags(root, run, "--iterations", "5", "--save_every", "1", "--log_every", "1", "--gather_negatives")
     (tmp_path / "words").write_text(" ".join(words))
     began = time.monotonic()
     done = torchrun(2, "dying", tmp_path, DEATH=death)

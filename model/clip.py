@@ -259,7 +259,11 @@ class _ValueBank:
 def _frames(features_BT: KeyFeatures) -> list[KeyFeatures]:
     # Their gradients are stacked once; of x[:, t], each would fill a tensor of zeros for all frames.
     unbound = {id(x): x.unbind(dim=1) for x in features_BT if isinstance(x, Tensor)}
-    return [features_BT.map(lambda x, t=t: unbound[id(x)][t]) for t in range(features_BT.key.shape[1])]
+
+    def frame(t: int) -> KeyFeatures:
+        return features_BT.map(lambda x: unbound[id(x)][t])
+
+    return [frame(t) for t in range(features_BT.key.shape[1])]
 
 
 def _over_frames(encode: Callable[[Tensor], Tensor], x_BTCHW: Tensor) -> Tensor:

@@ -153,11 +153,12 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
 
 
 def learn(network: ClipNetwork, count: int, objects: int, lr: float, steps: int) -> list[float]:
-    """Train on one batch of clips of three frames, and return the loss of every step."""
+    """Train on one batch of clips of three frames, the rate falling linearly, and return the loss of every step."""
     images, labels, valid = clips(count, 3, objects)
     masks = masks_of(labels, objects)
     dice = network.network.config.name == "xmem"
     optimizer = torch.optim.AdamW(network.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, total_iters=steps)
     history = []
     for step in range(steps):
         output = network(images, masks, valid, range(count))
@@ -167,6 +168,7 @@ def learn(network: ClipNetwork, count: int, objects: int, lr: float, steps: int)
         total.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
+        schedule.step()
         history.append(total.item())
         logger.info("%s: step %d, loss %.4f", network.network.config.name, step, history[-1])
     return history

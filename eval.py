@@ -28,6 +28,7 @@ from inference.submission import write_submission
 from inference.writer import ResultWriter, is_finished
 from model.build import build_model
 from model.network import MatchingNetwork
+from model.reference import ReferenceNetwork
 from model.weights import load_checkpoint
 from util import distributed
 from util.cli import run
@@ -174,7 +175,7 @@ def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> d
     return finished
 
 
-def load_model(config: EvalConfig) -> tuple[MatchingNetwork, str]:
+def load_model(config: EvalConfig) -> tuple[MatchingNetwork | ReferenceNetwork, str]:
     """Return the network and, for the run's record, where its weights come from."""
     if config.checkpoint is None:
         assert config.model is not None

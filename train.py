@@ -2,7 +2,7 @@
 
 python train.py --model xmem --size tiny --stage 2 --dataset sample
 
-torchrun --nproc_per_node=8 train.py --model xmem --stage 03
+torchrun --nproc_per_node=8 train.py --model xmem --stage 03 --gather_negatives
 
 torchrun --nproc_per_node=8 train.py --resume latest
 """
@@ -21,18 +21,24 @@ from torch import Tensor
 from dataset.build import build_loader, find_sources
 from dataset.clip import ClipBatch
 from dataset.sampling import GapSchedule, Shard
+from inference.match_picture import clip_match_picture
 from inference.pictures import clip_picture
-from inference.validate import open_validation, validate
-from model.losses import bootstrap_share, mean_iou, segmentation_losses, total_loss
+from inference.validate import check_validation, validate
+from model.clip import ClipOutput
+from model.correspondence import correspondence_weight
+from model.criterion import clip_losses, loss_weights, pixel_share
+from model.losses import mean_iou, total_loss
 from model.train_state import TrainState, build_state, payload, progress, weights_payload
 from util import cli, distributed
 from util.checkpoint import save_checkpoint
-from util.config import TrainConfig, plain
+from util.config import TrainConfig
 from util.device import autocast, select_device
 from util.metric_log import MetricLog
 from util.optim import clip_gradient, learning_rate, set_learning_rate
+from util.plain import plain
 from util.progress import training_bar
 from util.provenance import run_facts
+from util.run_check import check_correspondence, check_ranges
 from util.run_folder import BEST, LAST, open_stage, read_newest, save_step, start_run, write_record
 from util.run_plan import RunPlan, plan_run
 from util.step_metrics import StepMetrics
@@ -70,7 +76,7 @@ def main(plan: RunPlan) -> None:
             check(config)
         first, saved = find_start(plan)
         for config in plan.stages[first + 1 :]:  # what a later stage lacks is better known now
-            find_sources(config.data, config.clip.frames, config.stage)
+            find_sources(config.data, config.clip.frames, config.stage, config.correspondence)
         for config in plan.stages[first:]:
             loader = build_loader(config, device, first_step=0 if saved is None else saved["step"])
             state = build_state(config, device, saved)
@@ -86,18 +92,12 @@ def main(plan: RunPlan) -> None:
 
 def check(config: TrainConfig) -> None:
     """Raise ValueError for values out of range that nothing else checks."""
-    for name in ("iterations", "batch_size", "accumulate", "save_every", "log_every"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--{name} {getattr(config, name)}: expected at least 1.")
-    if config.keep < 0 or config.picture_every < 0 or config.validation.validate_every < 0:
-        raise ValueError("--keep, --picture_every and --validate_every: expected at least 0.")
-    if config.clip.frames < 2:
-        raise ValueError(f"--frames {config.clip.frames}: expected at least 2, the first holds the given masks.")
-    if config.clip.memory_frames < 0 or config.clip.max_objects < 1:
-        raise ValueError("--memory_frames must be at least 0, --max_objects at least 1.")
-    Shard(ranks=distributed.world_size(), accumulate=config.accumulate).part_size(config.batch_size)
+    check_ranges(config)
+    processes = distributed.world_size()
+    clips = Shard(ranks=processes, accumulate=config.accumulate).part_size(config.batch_size)
+    check_correspondence(config, clips, processes)
     if config.validation.validate_every:
-        open_validation(config.validation)
+        check_validation(config.validation)
 
 
 def find_start(plan: RunPlan) -> tuple[int, Mapping[str, Any] | None]:
@@ -145,7 +145,7 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
             waiting = time.monotonic()
             parts = [next(batches) for _ in range(config.accumulate)]
             metrics.waited += time.monotonic() - waiting
-            values, logits = train_step(state, parts, config)
+            values, output = train_step(state, parts, config)
             metrics.add(state.step, values, [part.names for part in parts])
             metrics.redraws += sum(part.redraws for part in parts)
             # Every process must end at the same step.
@@ -161,13 +161,14 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
                     log.scalars(state.step, scalars)
                     bar.show(state.progress(config), state.step, scalars)
             if log is not None and is_due(state.step, config.picture_every, False):
-                log.images(state.step, {"clip": clip_picture(parts[-1], logits)})
+                clip, matches = clip_picture(parts[-1], output.logits), clip_match_picture(parts[-1], output.key)
+                log.images(state.step, {"clip": clip, "matches": matches})
             if validating:
                 score(state, config, log)
             if saving and is_main:
                 # After the flush: weights that a non-finite loss has spoilt are never saved.
                 save_step(config.folder(), payload(state, config), state.step, config.keep)
-            del logits  # of no use to the next step, which needs the memory
+            del output  # of no use to the next step, which needs the memory
     logger.info(
         "stage %s: %d steps in %.1f minutes; weights in %s",
         config.stage,
@@ -177,35 +178,31 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
     )
 
 
-def train_step(state: TrainState, parts: Sequence[ClipBatch], config: TrainConfig) -> tuple[dict[str, Tensor], Tensor]:
+def train_step(
+    state: TrainState, parts: Sequence[ClipBatch], config: TrainConfig
+) -> tuple[dict[str, Tensor], ClipOutput]:
     """Do one step on this process's clips; no input or output, no waiting for a GPU.
 
-    Returns the detached metrics, a value for each part, and the last part's label logits.
+    Returns the detached metrics, a value for each part, and what the network made of the last part.
     """
     device = next(state.network.parameters()).device
     set_learning_rate(state.optimizer, learning_rate(config.optim, state.step, state.progress(config)))
     state.optimizer.zero_grad(set_to_none=True)
+    weights = loss_weights(config, state.progress(config))
     metrics: list[dict[str, Tensor]] = []
     for part in parts:
         batch = part.to(device)
-        labels = batch.labels_BTHW[:, 1:]
         with state.reducing(last=part is parts[-1]):
             with autocast(device, config.precision):
-                output = state.parallel(batch.network_images(), batch.first_masks(), part.valid_BO, batch.seeds)
-            losses = segmentation_losses(
-                output.logits,
-                labels,
-                batch.valid_BO,
-                share=pixel_share(state, config),
-                slots=config.clip.max_objects,
-                dice=config.loss.dice > 0,
-                dice_background=config.loss.dice_background,
-            )
-            total = total_loss(losses, {"dice": config.loss.dice})
+                views = batch.network_views() if weights["pcl"] else None
+                output = state.parallel(batch.network_images(), batch.first_masks(), part.valid_BO, batch.seeds, views)
+            losses, counts = clip_losses(output, part, config, weights, state.step)
+            total = total_loss(losses, weights)
             # Losses are means over clips: the mean of equal parts, and of processes, is that of the whole batch.
             state.scaler.scale(total / len(parts)).backward()
-        iou = mean_iou(output.logits, labels, batch.valid_BO)
-        metrics.append({name: value.detach() for name, value in {**losses, "loss": total, "iou": iou}.items()})
+        iou = mean_iou(output.logits, batch.labels_BTHW[:, 1:], batch.valid_BO)
+        values = {**losses, **counts, "loss": total, "iou": iou}
+        metrics.append({name: value.detach() for name, value in values.items()})
     state.scaler.unscale_(state.optimizer)
     norm = clip_gradient(state.network.parameters(), config.optim.clip_gradient).detach()
     state.scaler.step(state.optimizer)
@@ -213,8 +210,8 @@ def train_step(state: TrainState, parts: Sequence[ClipBatch], config: TrainConfi
     if state.mean is not None:
         state.mean.update(state.model)
     state.step += 1
-    joined = {name: torch.stack([values[name] for values in metrics]) for name in metrics[0]}
-    return joined | {"gradient_norm": norm.expand(len(parts))}, output.logits.detach()
+    joined = {name: torch.stack([part[name] for part in metrics]) for name in metrics[0]}
+    return joined | {"gradient_norm": norm.expand(len(parts))}, output.detach()
 
 
 def score(state: TrainState, config: TrainConfig, log: MetricLog | None) -> None:
@@ -233,19 +230,15 @@ def score(state: TrainState, config: TrainConfig, log: MetricLog | None) -> None
 def schedule_values(state: TrainState, config: TrainConfig) -> dict[str, float]:
     """Return the scalars that schedules had in the last step."""
     gaps = GapSchedule(gaps=config.clip.gaps, starts=config.clip.gap_starts)
+    wanted = config.correspondence
     scale = {"loss_scale": state.scaler.get_scale()} if state.scaler.is_enabled() else {}
     return scale | {
         "lr": state.optimizer.param_groups[-1]["lr"],
-        "pixel_share": pixel_share(state, config),
+        "pixel_share": pixel_share(config, state.step),
+        "alpha": correspondence_weight(progress(config, state.step - 1, state.seconds), wanted.alpha, wanted.ramp),
         "gap": gaps.at(state.step - 1, config.iterations),
         "minutes": state.seconds / 60,
     }
-
-
-def pixel_share(state: TrainState, config: TrainConfig) -> float:
-    """Return the share of the pixels that the cross-entropy counts at the present step."""
-    loss = config.loss
-    return bootstrap_share(state.step, loss.bootstrap_start, loss.bootstrap_end, loss.bootstrap_share)
 
 
 def is_due(step: int, every: int, over: bool) -> bool:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dataset.clip import Clip, ClipBatch, ClipRequest, collate
 from dataset.loading import load_clip
+from dataset.paste import draw_donor, paste_object
 from dataset.sampling import ClipStream, GapSchedule, Shard, StepSampler
 from dataset.sources import Source, find_sources
 from util import distributed
@@ -24,11 +25,19 @@ class ClipDataset(Dataset[Clip]):
         self.sources = sources
         self.config = config
         self.plain = replace(config.augment, degrees=0.0, shear=0.0, frame_scale=(1.0, 1.0))
+        self.correspondence = config.correspondence if config.correspondence.active else None
 
     def __getitem__(self, request: ClipRequest) -> Clip:
         """Return the clip of a request, the same in every process."""
         augmentation = self.plain if request.plain else self.config.augment
-        return load_clip(self.sources, request, self.config.clip, augmentation, self.config.data.on_bad_sample)
+        bad = self.config.data.on_bad_sample
+        clip = load_clip(self.sources, request, self.config.clip, augmentation, bad, self.correspondence)
+        donor = draw_donor(request, len(self.sources[request.source]), augmentation.paste)
+        if donor is None:
+            return clip
+        one_object = replace(self.config.clip, max_objects=1)
+        pasted = load_clip(self.sources, donor, one_object, augmentation, bad)
+        return paste_object(clip, pasted, self.config.clip.min_object_pixels)
 
 
 def build_loader(config: TrainConfig, device: torch.device, first_step: int = 0) -> "DataLoader[ClipBatch]":
@@ -38,7 +47,7 @@ def build_loader(config: TrainConfig, device: torch.device, first_step: int = 0)
     """
     shard = Shard(rank=distributed.rank(), ranks=distributed.world_size(), accumulate=config.accumulate)
     shard.part_size(config.batch_size)
-    sources = find_sources(config.data, config.clip.frames, config.stage)
+    sources = find_sources(config.data, config.clip.frames, config.stage, config.correspondence)
     stream = ClipStream(
         videos=tuple(len(source) for source in sources),
         weights=tuple(source.weight for source in sources),

@@ -47,6 +47,11 @@ def flip(width: int) -> np.ndarray:
     return np.array([[-1.0, 0, width - 1], [0, 1, 0], [0, 0, 1]])
 
 
+def vertical_flip(height: int) -> np.ndarray:
+    """Mirror a picture of `height` pixels top to bottom."""
+    return np.array([[1.0, 0, 0], [0, -1, height - 1], [0, 0, 1]])
+
+
 def scaling(scale: float) -> np.ndarray:
     """Scale about the origin."""
     return np.diag([scale, scale, 1.0])

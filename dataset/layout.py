@@ -40,6 +40,17 @@ class Part:
         """Return the names of the folders of frames in natural order."""
         return subfolders(self.frames)
 
+    def training_videos(self) -> list[str]:
+        """Return the videos that its list for training names, in natural order; all if it has no such list."""
+        lists = {path.parent.name: path for path in self.lists if path.stem == "train"}
+        path = next((lists[place] for place in ("2017", "2016", "480p") if place in lists), None)
+        if path is None:
+            return self.videos()
+        lines = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+        # The 2016 release's lines are "/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png".
+        listed = {line.split("/")[-2] if "/" in line else line for line in lines}
+        return [video for video in self.videos() if video in listed]
+
     def first_only(self) -> frozenset[str]:
         """Return the videos whose masks are kept back but for the first: those that test lists name."""
         tests = (path for path in self.lists if path.stem.startswith("test"))

@@ -7,7 +7,7 @@ from typing import Literal
 
 from dataset.clip import Clip, ClipRequest
 from dataset.sources import Source
-from util.config import Augmentation, ClipConfig
+from util.config import Augmentation, ClipConfig, CorrespondenceConfig
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,9 @@ def load_clip(
     config: ClipConfig,
     augmentation: Augmentation,
     on_bad_sample: Literal["raise", "skip"] = "raise",
+    correspondence: CorrespondenceConfig | None = None,
 ) -> Clip:
-    """Return the clip of a request.
+    """Return the clip of a request, with what `correspondence` needs if it is given.
 
     With "skip", the clip of a bad file is replaced by that of the source's next video with the same seed: the rule
     depends on nothing but the request and the files. The log says which file was bad, whatever process meets it.
@@ -41,7 +42,7 @@ def load_clip(
     source = sources[request.source]
     for _ in range(min(MOST_SKIPPED, len(source))):
         try:
-            return source.load(request, config, augmentation)
+            return source.load(request, config, augmentation, correspondence)
         except (ValueError, OSError) as error:
             message = " ".join(str(error).split())
         if on_bad_sample == "raise":

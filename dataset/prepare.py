@@ -1,12 +1,33 @@
 """From a picture and its ids to what a network takes."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from util.normalisation import IMAGENET_MEAN, IMAGENET_STD
+
+_USUAL_SIZE = 480  # shorter side in pixels at which benchmarks are run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resizing:
+    """How a network wants its pictures resized.
+
+    Attributes:
+        bicubic: always with bicubic interpolation; else shrinking averages areas.
+        native_below: a larger video is not resized at all if it has an object of fewer pixels than this at a shorter
+            side of 480, for another size in proportion to the area, on the first mask that shows it.
+    """
+
+    bicubic: bool = False
+    native_below: int = 0
+
+    def is_too_small(self, pixels: int, size: int) -> bool:
+        """Tell whether an object of `pixels` after resizing to a shorter side of `size` keeps its video's own size."""
+        return pixels * _USUAL_SIZE**2 < self.native_below * size**2
 
 
 def ids_of(mask: np.ndarray) -> list[int]:
@@ -14,12 +35,12 @@ def ids_of(mask: np.ndarray) -> list[int]:
     return [int(value) for value in np.flatnonzero(np.bincount(mask.ravel())) if value > 0]
 
 
-def prepare_image(rgb_HW3: np.ndarray, size: int) -> Tensor:
+def prepare_image(rgb_HW3: np.ndarray, size: int, bicubic: bool = False) -> Tensor:
     """Return an RGB picture as [3,h,w] float32, ImageNet-normalised, with a shorter side of `size` (-1: as it is)."""
     height, width = _target(rgb_HW3.shape[:2], size)
     if (height, width) != rgb_HW3.shape[:2]:
-        shrinks = height < rgb_HW3.shape[0]
-        rgb_HW3 = cv2.resize(rgb_HW3, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        averaged = height < rgb_HW3.shape[0] and not bicubic
+        rgb_HW3 = cv2.resize(rgb_HW3, (width, height), interpolation=cv2.INTER_AREA if averaged else cv2.INTER_CUBIC)
     image = np.empty((3, height, width), np.float32)
     for channel, (plane, mean, std) in enumerate(zip(cv2.split(rgb_HW3), IMAGENET_MEAN, IMAGENET_STD, strict=True)):
         np.multiply(plane, np.float32(1 / (255 * std)), out=image[channel])

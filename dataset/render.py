@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import torch
 
-from dataset.clip import Clip, ClipRequest
+from dataset.boxes import annotated_boxes, crop_proposals
+from dataset.clip import Clip, ClipRequest, PairedFrames
 from dataset.transforms import FrameTransform, apply_colour, decode_reduction, warp_image, warp_mask
+from dataset.views import Pairing, render_view
 from util.palette import count_ids
 
 # An object counts when it covers at least this share of the crop: 8 pixels at 128x128, 72 at 384x384.
@@ -25,11 +27,11 @@ def attempts(request: ClipRequest, videos: int) -> Iterator[tuple[int, int, np.r
         yield video, number, np.random.default_rng([request.seed, number])
 
 
-def visible_objects(cropped_ids: np.ndarray) -> list[int]:
-    """Return the ids that cover enough of a crop [S,S], ascending."""
+def visible_objects(cropped_ids: np.ndarray, smallest: int = 0) -> list[int]:
+    """Return the ids that cover at least `smallest` pixels (0: a small share) of a crop [S,S], ascending."""
     counts = count_ids(cropped_ids)
     counts[0] = 0
-    return [int(i) for i in np.flatnonzero(counts >= max(cropped_ids.size * _SMALLEST_SHARE, 1))]
+    return [int(i) for i in np.flatnonzero(counts >= (smallest or max(cropped_ids.size * _SMALLEST_SHARE, 1)))]
 
 
 def render_clip(
@@ -41,6 +43,7 @@ def render_clip(
     seed: int,
     name: str,
     redraws: int,
+    pairing: Pairing | None = None,
 ) -> Clip:
     """Resample and colour the frames of a clip.
 
@@ -52,14 +55,17 @@ def render_clip(
         seed: for the clip.
         name: for the clip.
         redraws: for the clip.
+        pairing: what the correspondence losses compare; None without them.
     """
-    images, labels = [], []
+    images, labels, views = [], [], []
     for t, (mask, transform) in enumerate(zip(masks, transforms, strict=True)):
         reduction = decode_reduction(transform)
         image = read_image(t, reduction)
         _check_size(image, mask, reduction, name)
         images.append(apply_colour(warp_image(image, transform, reduction), transform))
         labels.append(_relabel(warp_mask(mask, transform), ids))
+        if pairing is not None and t in pairing.views:
+            views.append(render_view(image, pairing.views[t], reduction))
     return Clip(
         images_T3HW=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
         labels_THW=torch.from_numpy(np.stack(labels)),
@@ -69,6 +75,37 @@ def render_clip(
         seed=seed,
         name=name,
         redraws=redraws,
+        paired=None if pairing is None else _pair(pairing, views, labels, transforms, len(ids)),
+    )
+
+
+def _pair(
+    pairing: Pairing,
+    views: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    transforms: Sequence[FrameTransform],
+    objects: int,
+) -> PairedFrames:
+    boxes, box_ids = [], []
+    for place, t in enumerate((pairing.pair, pairing.anchor)):
+        found, numbers = annotated_boxes(labels[t], objects if pairing.annotated else 0)
+        if pairing.proposals:
+            proposals = crop_proposals(pairing.proposals[place], transforms[t].matrix, transforms[t].size)
+            found = np.concatenate([found, proposals])
+            numbers = np.concatenate([numbers, np.zeros(len(proposals), np.int64)])
+        boxes.append(torch.from_numpy(found))
+        box_ids.append(torch.from_numpy(numbers))
+    size = transforms[0].size
+    # Shapes with a 0 hold without views too.
+    pictures = np.stack(views) if views else np.zeros((0, size, size, 3), np.uint8)
+    matrices = np.array([view.matrix for view in pairing.views.values()], np.float32).reshape(-1, 3, 3)
+    return PairedFrames(
+        pair=pairing.pair,
+        anchor=pairing.anchor,
+        views_V3HW=torch.from_numpy(pictures).permute(0, 3, 1, 2),
+        view_matrices_V33=torch.from_numpy(matrices),
+        boxes=(boxes[0], boxes[1]),
+        box_ids=(box_ids[0], box_ids[1]),
     )
 
 

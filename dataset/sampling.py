@@ -182,6 +182,44 @@ def draw_frames(rng: np.random.Generator, length: int, count: int, max_gap: int,
     return tuple(sorted(chosen, reverse=bool(rng.random() < reverse)))
 
 
+def draw_successive_frames(
+    rng: np.random.Generator, length: int, count: int, max_gap: int, reverse: float
+) -> tuple[int, ...]:
+    """Draw frames as `draw_frames`, but so that two neighbours at least follow each other in the video.
+
+    One frame less is drawn of a video one frame shorter; one of them is chosen, and its successor inserted.
+    """
+    drawn = draw_frames(rng, length - 1, count - 1, max_gap, reverse)
+    chosen = int(rng.integers(count - 1))
+    before, after = drawn[: chosen + 1], drawn[chosen:]
+    # What comes later in the video makes room for the successor.
+    if drawn[0] < drawn[-1]:
+        return *before, *(frame + 1 for frame in after)
+    return *(frame + 1 for frame in before), *after
+
+
+def draw_pair(rng: np.random.Generator, frames: Sequence[int]) -> tuple[int, int]:
+    """Draw which neighbours of a clip the correspondence losses compare, and the anchor, any other frame.
+
+    Args:
+        rng: source of randomness.
+        frames: frame indices of the clip, at least 3.
+
+    Returns:
+        Indices in the clip: of the first of two neighbours that follow each other in the video, in one direction or
+        the other, and of the anchor frame.
+
+    Raises:
+        ValueError: when no neighbours follow each other.
+    """
+    fit = [i for i in range(len(frames) - 1) if abs(frames[i + 1] - frames[i]) == 1]
+    if not fit:
+        raise ValueError(f"frames {tuple(frames)}: expected two successive ones for the correspondence losses.")
+    pair = fit[rng.integers(len(fit))]
+    anchor = int(rng.integers(len(frames) - 2))
+    return pair, anchor if anchor < pair else anchor + 2
+
+
 def draw_objects(rng: np.random.Generator, ids: Sequence[int], max_objects: int) -> list[int]:
     """Draw up to `max_objects` of the object ids: all of them in ascending order, or as many in random order."""
     if len(ids) <= max_objects:

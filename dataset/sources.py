@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from dataset.clip import Clip, ClipRequest
 from dataset.sample import make_sample
 from dataset.static import find_static
+from dataset.views import uses_proposals
 from dataset.vos import find_videos
-from util.config import Augmentation, ClipConfig, DataConfig
+from util.config import Augmentation, ClipConfig, CorrespondenceConfig, DataConfig
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -38,8 +39,17 @@ class Source(Protocol):
     def __len__(self) -> int:
         """Return the number of videos."""
 
-    def load(self, request: ClipRequest, config: ClipConfig, augmentation: Augmentation) -> Clip:
-        """Return the clip of a request."""
+    def load(
+        self,
+        request: ClipRequest,
+        config: ClipConfig,
+        augmentation: Augmentation,
+        correspondence: CorrespondenceConfig | None = None,
+    ) -> Clip:
+        """Return the clip of a request, with what `correspondence` needs if it is given."""
+
+    def check_proposals(self) -> None:
+        """Raise FileNotFoundError or ValueError unless there are object proposals for every frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +73,21 @@ class UserSource:
     list: Path | None = None
 
 
-def find_sources(data: DataConfig, frames: int, stage: str) -> list[Source]:
+def find_sources(
+    data: DataConfig, frames: int, stage: str, correspondence: CorrespondenceConfig | None = None
+) -> list[Source]:
     """Find the data sets of a run.
 
     Args:
         data: which ones, and where.
         frames: length of the clips.
         stage: of the run; in stage 0 the sample data are its static pictures.
+        correspondence: of the run; what its losses need must be there too.
 
     Raises:
-        FileNotFoundError: when a root is missing.
-        ValueError: for an unknown name, an empty root, or weights and intervals that make no sense.
+        FileNotFoundError: when a root is missing, or object proposals that are wanted.
+        ValueError: for an unknown name, an empty root, weights and intervals that make no sense, or proposals that do
+            not fit the data.
     """
     published = _published(data, frames, stage)
     sources: list[Source] = []
@@ -88,6 +102,8 @@ def find_sources(data: DataConfig, frames: int, stage: str) -> list[Source]:
     if not sources:
         raise ValueError("no training set: give --dataset, --user_roots or --user_sources.")
     for source in sources:
+        if uses_proposals(correspondence):
+            source.check_proposals()
         logger.info("%s: %d to train on, weight %d", source.name, len(source), source.weight)
     return sources
 
@@ -127,7 +143,7 @@ def _published(data: DataConfig, frames: int, stage: str) -> dict[str, Callable[
         return [*find_static(root / "static")] if stage == "0" else videos("sample", root / "trainval")
 
     return {
-        "davis": lambda: videos("davis", data.davis_root, data.davis_weight),
+        "davis": lambda: videos("davis", data.davis_root, data.davis_weight, listed=data.davis_list),
         "youtube": lambda: videos(
             "youtube", data.youtube_root, data.youtube_weight, YOUTUBE_INTERVAL, data.youtube_list
         ),

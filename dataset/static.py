@@ -11,9 +11,11 @@ from PIL import Image
 from dataset.clip import Clip, ClipRequest
 from dataset.decode import read_reduced
 from dataset.layout import MOST_SETS, subfolders
+from dataset.proposals import STATIC_NAME, check_proposals, read_proposals
 from dataset.render import attempts, render_clip, visible_objects
 from dataset.transforms import draw_transforms, warp_mask
-from util.config import Augmentation, ClipConfig
+from dataset.views import draw_pairing, uses_proposals
+from util.config import Augmentation, ClipConfig, CorrespondenceConfig
 from util.palette import count_ids, read_mask
 
 logger = logging.getLogger(__name__)
@@ -31,11 +33,13 @@ class StaticSource:
 
     Attributes:
         name: for messages.
+        folder: which holds the pictures, or their folders.
         pictures: at least one; the mask lies beside each.
         weight: how often a pass shows each picture.
     """
 
     name: str
+    folder: Path
     pictures: Sequence[Path]
     weight: int = 1
 
@@ -43,8 +47,16 @@ class StaticSource:
         """Return the number of pictures."""
         return len(self.pictures)
 
-    def load(self, request: ClipRequest, config: ClipConfig, augmentation: Augmentation) -> Clip:
+    def load(
+        self,
+        request: ClipRequest,
+        config: ClipConfig,
+        augmentation: Augmentation,
+        correspondence: CorrespondenceConfig | None = None,
+    ) -> Clip:
         """Read and augment the clip of a request; if no object is in sight, draw again as `VideoSource.load`.
+
+        Any two neighbours pass as successive frames: with `correspondence`, one pair of them is warped alike.
 
         Raises ValueError when no picture gives a clip, and when a file can't be used.
         """
@@ -55,12 +67,18 @@ class StaticSource:
             mask = (mask == region).astype(np.uint8) if region else np.zeros_like(mask, np.uint8)
             size = (mask.shape[0], mask.shape[1])
             transforms = draw_transforms(rng, augmentation, size, config.frames, static=True)
-            if visible_objects(warp_mask(mask, transforms[0])):
+            if visible_objects(warp_mask(mask, transforms[0]), config.min_object_pixels):
                 break
             if redraws % 5 == 4:
                 logger.info("%s: no object in 5 crops; taking the next picture", picture)
         else:
             raise ValueError(f"data set {self.name}: no picture has an object. Check its masks.")
+        pairing = None
+        if correspondence is not None:
+            transforms, pairing = draw_pairing(rng, range(config.frames), transforms, augmentation, correspondence)
+        if pairing is not None and uses_proposals(correspondence):
+            (found,) = read_proposals(self.folder, STATIC_NAME, [self._listed_name(picture)], size)
+            pairing = pairing._replace(proposals=(found, found))
         return render_clip(
             lambda t, reduction: read_reduced(picture, reduction),
             [mask] * config.frames,
@@ -69,7 +87,18 @@ class StaticSource:
             seed=request.seed,
             name=f"{self.name}/{picture.stem}",
             redraws=redraws,
+            pairing=pairing,
         )
+
+    def check_proposals(self) -> None:
+        """See that there are object proposals for every picture.
+
+        Raises FileNotFoundError and ValueError as `dataset.proposals.check_proposals`.
+        """
+        check_proposals(self.folder, {STATIC_NAME: [self._listed_name(picture) for picture in self.pictures]})
+
+    def _listed_name(self, picture: Path) -> str:
+        return picture.relative_to(self.folder).as_posix()
 
 
 def read_static_mask(path: Path) -> np.ndarray:
@@ -123,7 +152,7 @@ def _open_set(folder: Path, weight: int) -> StaticSource:
         if not picture.with_suffix(".png").is_file():
             raise FileNotFoundError(f"picture {picture} has no mask: expected {picture.with_suffix('.png')}.")
     name = folder.resolve().name
-    return StaticSource(name=name, pictures=tuple(pictures), weight=weight * WEIGHTS.get(name, 1))
+    return StaticSource(name=name, folder=folder, pictures=tuple(pictures), weight=weight * WEIGHTS.get(name, 1))
 
 
 def _draw_region(rng: np.random.Generator, mask: np.ndarray) -> int:

@@ -10,7 +10,16 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from dataset.geometry import about, flip, random_resized_crop, rotation_shear, scaling, spline_field, window
+from dataset.geometry import (
+    about,
+    flip,
+    random_resized_crop,
+    rotation_shear,
+    scaling,
+    spline_field,
+    vertical_flip,
+    window,
+)
 from util.config import Augmentation
 
 # Published fill for what lies outside the picture: ImageNet's mean colour, RGB.
@@ -61,11 +70,14 @@ def draw_transforms(
     if flipped:
         # Mirroring the picture first is the same as mirroring the crop: windows are drawn symmetrically.
         base = base @ flip(width)
-    clip_jitter = _draw_jitter(rng, config.clip_jitter)
+    # Drawn only where a run asks for it, so that the clips of others stay what they are.
+    if config.vertical_flip and rng.random() < config.vertical_flip:
+        base = base @ vertical_flip(height)
+    clip_jitter = draw_jitter(rng, config.clip_jitter)
     transforms = []
     for _ in range(frames):
         matrix = _draw_frame_matrix(rng, config, size, static) @ base
-        jitters = (clip_jitter, _draw_jitter(rng, config.frame_jitter))
+        jitters = (clip_jitter, draw_jitter(rng, config.frame_jitter))
         field = _draw_spline(rng, config) if rng.random() < config.spline else None
         transforms.append(FrameTransform(matrix, field, jitters, grey, config.crop_size))
     return transforms
@@ -116,6 +128,11 @@ def apply_colour(image: np.ndarray, transform: FrameTransform) -> np.ndarray:
     return cv2.transform(image, matrix)
 
 
+def draw_jitter(rng: np.random.Generator, jitter: tuple[float, float, float, float]) -> np.ndarray:
+    """Draw factors of brightness, contrast, saturation, and the hue's turn."""
+    return rng.uniform(-1, 1, size=4) * jitter + np.array([1, 1, 1, 0])
+
+
 def _resample(
     image: np.ndarray, matrix: np.ndarray, transform: FrameTransform, interpolation: int, fill: tuple[int, ...]
 ) -> np.ndarray:
@@ -140,11 +157,6 @@ def _draw_frame_matrix(
     side = min(size)
     left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
     return window(left, top, side, side, config.crop_size) @ about(linear, (width - 1) / 2, (height - 1) / 2)
-
-
-def _draw_jitter(rng: np.random.Generator, jitter: tuple[float, float, float, float]) -> np.ndarray:
-    """Draw factors of brightness, contrast, saturation, and the hue's turn."""
-    return rng.uniform(-1, 1, size=4) * jitter + np.array([1, 1, 1, 0])
 
 
 def _hue_matrix(turn: float) -> np.ndarray:

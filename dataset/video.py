@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dataset.frames import FIRST_OF_FILE, FolderFrames, FrameSource, VideoFileFrames, list_images, open_frames
 from dataset.prefetch import prefetch
-from dataset.prepare import ids_of, prepare_image, prepare_mask
+from dataset.prepare import Resizing, ids_of, prepare_image, prepare_mask
 from dataset.protocols import EvaluationSet, MaskRule, find_evaluation_set, required_frames
 from util.palette import read_mask
 
@@ -107,20 +107,22 @@ class Video:
         """All ids that the given masks hold, in rising order; reads the mask files."""
         return sorted({value for file in self._masks.values() for value in ids_of(self._read_mask(file))})
 
-    def frames(self, size: int = 480) -> Iterator[VideoFrame]:
+    def frames(self, size: int = 480, resizing: Resizing | None = None) -> Iterator[VideoFrame]:
         """Yield every frame in order, read ahead in a thread; close the iterator to stop early.
 
         Args:
             size: the shorter side of `image` and `mask` in pixels; -1 keeps the video's own size.
+            resizing: how to get there; the defaults of `Resizing` by default.
 
         Raises:
             ValueError: for masks without any object, an unfit or damaged frame or mask, a mask or frame of another
                 size than the first frame; when the frame is reached.
         """
-        return prefetch(self._prepared_frames(size))
+        return prefetch(self._prepared_frames(size, resizing or Resizing()))
 
-    def _prepared_frames(self, size: int) -> Iterator[VideoFrame]:
+    def _prepared_frames(self, size: int, resizing: Resizing) -> Iterator[VideoFrame]:
         self._require_an_object()
+        size = self._size_for_small_objects(size, resizing)
         seen: set[int] = set()
         shape: tuple[int, ...] | None = None
         for (name, rgb), last in _mark_last(self._source.read()):
@@ -135,7 +137,7 @@ class Video:
             seen.update(ids or ())
             yield VideoFrame(
                 name=name,
-                image=prepare_image(rgb, size),
+                image=prepare_image(rgb, size, resizing.bicubic),
                 mask=None if given is None else prepare_mask(given, size),
                 object_ids=ids,
                 rgb=rgb,
@@ -159,6 +161,22 @@ class Video:
         elif not mask.any():
             logger.warning("video %s: mask %s holds no object and is skipped.", self.name, file)
         return mask if mask.any() else None
+
+    def _size_for_small_objects(self, size: int, resizing: Resizing) -> int:
+        """Return `size`, or -1 if resizing would make one of the objects too small."""
+        if not resizing.native_below or size == -1:
+            return size
+        seen: set[int] = set()
+        for file in self._masks.values():
+            mask = self._read_mask(file)
+            if min(mask.shape) <= size:
+                return size  # the video's own size shows objects no larger
+            pixels = np.bincount(prepare_mask(mask, size).numpy().ravel())
+            new = set(ids_of(mask)) - seen
+            if any(resizing.is_too_small(int(pixels[i]), size) for i in new):
+                return -1
+            seen |= new
+        return size
 
     def _read_mask(self, file: Path) -> np.ndarray:
         mask = read_mask(file)

@@ -10,11 +10,13 @@ import numpy as np
 
 from dataset.clip import Clip, ClipRequest
 from dataset.decode import read_reduced
-from dataset.frames import list_images, natural_key
+from dataset.frames import list_images, natural_key, read_video_list
+from dataset.proposals import check_proposals, proposals_folder, read_proposals
 from dataset.render import attempts, render_clip, visible_objects
-from dataset.sampling import draw_frames, draw_objects
+from dataset.sampling import draw_frames, draw_objects, draw_successive_frames
 from dataset.transforms import draw_transforms, warp_mask
-from util.config import Augmentation, ClipConfig
+from dataset.views import draw_pairing, is_released, uses_proposals
+from util.config import Augmentation, ClipConfig, CorrespondenceConfig
 from util.palette import read_mask
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ class VideoSource:
         weight: how often a pass shows each video.
         interval: frames of the original video from one annotated frame to the next (YouTube-VOS: 5).
         single_object: everything that is not zero in a mask is one object (DAVIS-2016).
+        listed: the file that named the videos, if it is not the data set's own.
     """
 
     name: str
@@ -56,13 +59,20 @@ class VideoSource:
     weight: int = 1
     interval: int = 1
     single_object: bool = False
+    listed: Path | None = None
 
     def __len__(self) -> int:
         """Return the number of videos."""
         return len(self.videos)
 
-    def load(self, request: ClipRequest, config: ClipConfig, augmentation: Augmentation) -> Clip:
-        """Draw, read and augment the clip of a request.
+    def load(
+        self,
+        request: ClipRequest,
+        config: ClipConfig,
+        augmentation: Augmentation,
+        correspondence: CorrespondenceConfig | None = None,
+    ) -> Clip:
+        """Draw, read and augment the clip of a request, with what `correspondence` needs if it is given.
 
         If the first frame's crop holds no object, other frames and another crop are drawn; after five tries the next
         video of the source is taken, which the log says.
@@ -71,11 +81,11 @@ class VideoSource:
         """
         for index, redraws, rng in attempts(request, len(self)):
             video = self.videos[index]
-            frames = request.frames or self._draw_frames(rng, video, config, request.max_gap)
+            frames = request.frames or self._draw_frames(rng, video, config, request.max_gap, correspondence)
             first = self._read_mask(video, frames[0])
             size = (first.shape[0], first.shape[1])
             transforms = draw_transforms(rng, augmentation, size, len(frames), static=False)
-            ids = visible_objects(warp_mask(first, transforms[0]))
+            ids = visible_objects(warp_mask(first, transforms[0]), config.min_object_pixels)
             if ids:
                 break
             self._report_empty(video, frames)
@@ -84,21 +94,44 @@ class VideoSource:
                 logger.info("%s/%s: no object in 5 drawn first frames; taking %s", self.name, video.name, following)
         else:
             raise ValueError(f"data set {self.name}: no video has a frame with an object. Check its masks.")
+        objects, pairing = draw_objects(rng, ids, config.max_objects), None
+        if correspondence is not None:
+            transforms, pairing = draw_pairing(rng, frames, transforms, augmentation, correspondence)
+        if pairing is not None and uses_proposals(correspondence):
+            names = [Path(video.frames[frames[t]]).stem for t in (pairing.pair, pairing.anchor)]
+            found = read_proposals(proposals_folder(video.images.parent), video.name, names, size)
+            pairing = pairing._replace(proposals=tuple(found))
         return render_clip(
             lambda t, reduction: read_reduced(video.images / video.frames[frames[t]], reduction),
             [first, *(self._read_mask(video, i, size) for i in frames[1:])],
             transforms,
-            draw_objects(rng, ids, config.max_objects),
+            objects,
             seed=request.seed,
             name=self._describe(video, frames),
             redraws=redraws,
+            pairing=pairing,
         )
 
+    def check_proposals(self) -> None:
+        """See that there are object proposals for every frame.
+
+        Raises FileNotFoundError and ValueError as `dataset.proposals.check_proposals`.
+        """
+        frames = {video.name: [Path(frame).stem for frame in video.frames] for video in self.videos}
+        check_proposals(proposals_folder(self.videos[0].images.parent), frames, self.listed)
+
     def _draw_frames(
-        self, rng: np.random.Generator, video: TrainingVideo, config: ClipConfig, max_gap: int
+        self,
+        rng: np.random.Generator,
+        video: TrainingVideo,
+        config: ClipConfig,
+        max_gap: int,
+        correspondence: CorrespondenceConfig | None,
     ) -> tuple[int, ...]:
         gap = max(max_gap // self.interval, 1)
-        return draw_frames(rng, len(video.frames), config.frames, gap, config.reverse)
+        paired = correspondence is not None and not is_released(correspondence)
+        draw = draw_successive_frames if paired else draw_frames
+        return draw(rng, len(video.frames), config.frames, gap, config.reverse)
 
     def _describe(self, video: TrainingVideo, frames: Sequence[int]) -> str:
         return f"{self.name}/{video.name} frames {', '.join(Path(video.frames[i]).stem for i in frames)}"
@@ -149,7 +182,9 @@ def find_videos(
         ValueError: when nothing is left to train on.
     """
     images, annotations = _layout(name, root)
-    names, is_2016 = _training_list(root, images) if listed is None else (_read_list(name, listed, images), False)
+    names, is_2016 = _training_list(root, images)
+    if listed is not None:
+        names = read_video_list(f"data set {name}: list", listed, str(images), lambda video: (images / video).is_dir())
     videos = [_open_video(images / video, annotations / video) for video in names]
     long_enough = [video for video in videos if len(video.frames) >= frames]
     if not long_enough:
@@ -167,6 +202,7 @@ def find_videos(
         weight=weight,
         interval=interval,
         single_object=is_2016 if single_object is None else single_object,
+        listed=listed,
     )
 
 
@@ -198,17 +234,6 @@ def _training_list(root: Path, images: Path) -> tuple[list[str], bool]:
             return list(dict.fromkeys(lines)), year != "2017"
     folders = (entry.name for entry in images.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     return sorted(folders, key=natural_key), False
-
-
-def _read_list(name: str, path: Path, images: Path) -> list[str]:
-    if not path.is_file():
-        raise FileNotFoundError(f"data set {name}: list {path} does not exist: expected a video's name on each line.")
-    names = list(dict.fromkeys(line.strip() for line in path.read_text().splitlines() if line.strip()))
-    missing = [video for video in names if not (images / video).is_dir()]
-    if missing or not names:
-        found = f"names {len(missing)} videos that {images} lacks, such as {missing[0]}" if missing else "is empty"
-        raise ValueError(f"data set {name}: list {path} {found}. Expected a video's name on each line.")
-    return names
 
 
 def _open_video(images: Path, annotations: Path) -> TrainingVideo:

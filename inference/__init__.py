@@ -1,6 +1,8 @@
 """Segmenting videos with a trained network, and scoring the result."""
 
+from inference.config import InferenceConfig
 from inference.propagate import segment_video
-from inference.segmenter import InferenceConfig, Segmenter, build_segmenter
+from inference.reference_segmenter import ReferenceSegmenter
+from inference.segmenter import Segmenter, build_segmenter
 
-__all__ = ["InferenceConfig", "Segmenter", "build_segmenter", "segment_video"]
+__all__ = ["InferenceConfig", "ReferenceSegmenter", "Segmenter", "build_segmenter", "segment_video"]

@@ -62,10 +62,11 @@ class FrameEntry(NamedTuple):
 class GroupMemory:
     """Working and long-term memory of one group of objects."""
 
-    def __init__(self, limits: MemoryLimits, top_k: int | None) -> None:
-        """Make an empty memory; tables are allocated by the first frame."""
+    def __init__(self, limits: MemoryLimits, top_k: int | None, bijective_k: int = 0) -> None:
+        """Make an empty memory; tables are allocated by the first frame. `top_k`, `bijective_k`: see `match_top_k`."""
         self.limits = limits
         self.top_k = top_k
+        self.bijective_k = bijective_k
         self._rows: dict[str, Tensor] = {}
         self._start = self._base = self._end = 0
         self._positions = 0
@@ -98,7 +99,14 @@ class GroupMemory:
 
     def read(self, query_key_KP: Tensor, query_selection_KP: Tensor | None) -> Tensor:
         """Match a frame against the memory, note what was used, and read the values: [P,O,V]."""
-        match = match_top_k(self.rows("key"), self._optional("shrinkage"), query_key_KP, query_selection_KP, self.top_k)
+        match = match_top_k(
+            self.rows("key"),
+            self._optional("shrinkage"),
+            query_key_KP,
+            query_selection_KP,
+            self.top_k,
+            self.bijective_k,
+        )
         if self.limits.long_term:
             self._note_usage(match)
         value_NC = self.rows("value").flatten(1)

@@ -18,11 +18,12 @@ class _Group:
 class ObjectTable:
     """All objects, in order of entry; objects that enter together share a group and its memory."""
 
-    def __init__(self, network: MatchingNetwork, limits: MemoryLimits, top_k: int | None) -> None:
+    def __init__(self, network: MatchingNetwork, limits: MemoryLimits, top_k: int | None, bijective_k: int = 0) -> None:
         """Make an empty table."""
         self._network = network
         self._limits = limits
         self._top_k = top_k
+        self._bijective_k = bijective_k
         self._groups: list[_Group] = []
         self.sensory_1OSYX: Tensor | None = None
 
@@ -43,7 +44,7 @@ class ObjectTable:
         if new is not None:
             old = self.sensory_1OSYX
             self.sensory_1OSYX = new if old is None else torch.cat([old, new], dim=1)
-        self._groups.append(_Group(ids, GroupMemory(self._limits, self._top_k)))
+        self._groups.append(_Group(ids, GroupMemory(self._limits, self._top_k, self._bijective_k)))
 
     def remove(self, ids: list[int]) -> None:
         """Forget objects, and groups that lose their last object."""

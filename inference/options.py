@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from inference.segmenter import InferenceConfig
+from inference.config import InferenceConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,11 @@ class InferenceFlags:
     """STCN: keep the first and the newest frames, so many in all (default: all)."""
     object_chunk: int | None = None
     """Objects that go through the network at a time; bounds the peak memory (default: all)."""
+    matching: Literal["softmax", "bijective"] = "softmax"
+    """Experiment, for XMem and STCN: bijective lets each memory element count for its --bijective_k best positions only
+    before the softmax."""
+    bijective_k: int | None = None
+    """Queries that a reference position chooses in BMVOS and with --matching bijective; 0: all count (default 4)."""
     precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     """auto is fp32 on a CPU and fp16 on a GPU."""
 

@@ -11,10 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dataset.prepare import Resizing
 from dataset.video import Video, VideoFrame, open_video
-from inference.segmenter import InferenceConfig, Segmenter, build_segmenter
+from inference.config import InferenceConfig
+from inference.reference_segmenter import ReferenceSegmenter
+from inference.segmenter import Segmenter, build_segmenter
 from model.network import MatchingNetwork
+from model.reference import ReferenceNetwork
 from util.device import synchronize
+
+# As published for BMVOS and EMVOS.
+_REFERENCE_RESIZING = Resizing(bicubic=True, native_below=1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +75,7 @@ class Stopwatch:
 
 
 def segment_video(
-    model: MatchingNetwork,
+    model: MatchingNetwork | ReferenceNetwork,
     frames: str | Path,
     masks: str | Path,
     size: int = 480,
@@ -84,7 +91,8 @@ def segment_video(
         model: any network of `build_model` or `load_checkpoint`.
         frames: a folder of images or a video file.
         masks: a PNG for the first frame, or a folder of PNGs named like the frames that they belong to.
-        size: pixels of the shorter side at which the network works; -1 is the video's own size.
+        size: pixels of the shorter side at which the network works; -1 is the video's own size. BMVOS and EMVOS work at
+            the own size of a larger video with an object of fewer than 1,000 pixels at 480 (as published).
         config: settings; the defaults are those of the published results.
         device: where to compute; the model's own device by default.
         flip: average with the mirrored video.
@@ -104,13 +112,13 @@ def segment_video(
 class View:
     """One of the ways in which a video is shown to a segmenter: the shorter side in pixels, and whether mirrored."""
 
-    segmenter: Segmenter
+    segmenter: Segmenter | ReferenceSegmenter
     size: int
     mirrored: bool
 
 
 def build_views(
-    model: MatchingNetwork,
+    model: MatchingNetwork | ReferenceNetwork,
     sizes: Sequence[int] = (480,),
     *,
     flip: bool = False,
@@ -149,7 +157,8 @@ def propagate(
     for view in views:
         view.segmenter.reset()
     sizes = list(dict.fromkeys(view.size for view in views))
-    for at_sizes in zip(*(video.frames(size) for size in sizes), strict=True):
+    resizing = _REFERENCE_RESIZING if isinstance(segmenter, ReferenceSegmenter) else Resizing()
+    for at_sizes in zip(*(video.frames(size, resizing) for size in sizes), strict=True):
         frames = dict(zip(sizes, at_sizes, strict=True))
         first = at_sizes[0]
         watch.start(segmenter.device)
@@ -186,7 +195,7 @@ def _step(view: View, frame: VideoFrame) -> Tensor:
     return prob.flip(-1) if view.mirrored else prob
 
 
-def _frame(segmenter: Segmenter, frame: VideoFrame, probs: Sequence[Tensor]) -> SegmentedFrame:
+def _frame(segmenter: Segmenter | ReferenceSegmenter, frame: VideoFrame, probs: Sequence[Tensor]) -> SegmentedFrame:
     prob = merge_probabilities(probs, frame.rgb.shape[:2])
     return SegmentedFrame(
         name=frame.name,

@@ -1,79 +1,24 @@
 """Streaming segmentation: one frame in, one probability map out."""
 
-from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from inference.config import InferenceConfig
+from inference.inputs import check_image, check_known, id_mask, read_mask
 from inference.memory import MemoryLimits
 from inference.objects import ObjectTable
+from inference.reference_segmenter import ReferenceSegmenter
 from model.aggregate import aggregate
 from model.folding import fold_batch_norm
 from model.network import STRIDE, KeyFeatures, MatchingNetwork
+from model.reference import ReferenceNetwork
 from util.device import autocast
 from util.padding import pad, padding_to_multiple
 
-MAX_ID = 65535
 _DEFAULT_TOP_K = {"xmem": 30, "stcn": 20, "stcn-corr": 20}
-
-
-@dataclass(frozen=True, kw_only=True)
-class InferenceConfig:
-    """How a video is segmented.
-
-    Attributes:
-        mem_every: a frame enters the memory every so many frames.
-        top_k: memory elements that a query position reads; 0 reads all, None is the network's own (xmem 30, stcn 20).
-        deep_update_every: frames between deep updates of XMem's sensory memory; -1 ties them to memory frames.
-        enable_long_term: XMem: consolidate old memory, so that its size is bounded.
-        max_mid_term_frames: XMem: frames in working memory at which consolidation happens.
-        min_mid_term_frames: XMem: frames that stay in working memory, the first one counted.
-        num_prototypes: XMem: long-term elements made by a consolidation.
-        max_long_term_elements: XMem: capacity of long-term memory.
-        include_last: STCN: also keep the newest frame until the next.
-        max_memory_frames: STCN, or XMem without long-term memory: the first and the newest frames, so many in all.
-        object_chunk: objects that go through the networks at a time; bounds the peak memory; None is all.
-        precision: `fp32`, `fp16`, `bf16` or `auto` (fp32 on a CPU, fp16 on a GPU).
-    """
-
-    mem_every: int = 5
-    top_k: int | None = None
-    deep_update_every: int = -1
-    enable_long_term: bool = True
-    max_mid_term_frames: int = 10
-    min_mid_term_frames: int = 5
-    num_prototypes: int = 128
-    max_long_term_elements: int = 10000
-    include_last: bool = False
-    max_memory_frames: int | None = None
-    object_chunk: int | None = None
-    precision: str = "auto"
-
-    def __post_init__(self) -> None:
-        """Check ranges; raises ValueError that names the field."""
-        lowest = {
-            "mem_every": 1,
-            "top_k": 0,
-            "min_mid_term_frames": 2,
-            "num_prototypes": 1,
-            "max_long_term_elements": 1,
-            "max_memory_frames": 1,
-            "object_chunk": 1,
-        }
-        for name, least in lowest.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name}={value}: expected at least {least}")
-        if self.deep_update_every < 1 and self.deep_update_every != -1:
-            raise ValueError(
-                f"deep_update_every={self.deep_update_every}: expected -1 (with memory frames) or at least 1"
-            )
-        if self.max_mid_term_frames <= self.min_mid_term_frames:
-            raise ValueError(
-                f"max_mid_term_frames={self.max_mid_term_frames}: expected more than "
-                f"min_mid_term_frames={self.min_mid_term_frames}, or nothing is left to consolidate"
-            )
 
 
 class Segmenter:
@@ -101,7 +46,8 @@ class Segmenter:
             max_long_term=config.max_long_term_elements,
             max_frames=config.max_memory_frames,
         )
-        self._objects = ObjectTable(self._network, limits, self._top_k)
+        bijective_k = config.bijective_k if config.matching == "bijective" else 0
+        self._objects = ObjectTable(self._network, limits, self._top_k, bijective_k)
         self._size: tuple[int, int] | None = None
         self._frame = -1
         self._last_memory = 0
@@ -119,9 +65,7 @@ class Segmenter:
 
     def remove_objects(self, ids: list[int]) -> None:
         """Forget objects; raises ValueError for an id that is not there."""
-        unknown = sorted(set(ids) - set(self.object_ids))
-        if unknown:
-            raise ValueError(f"remove_objects: no object with id {unknown}; known ids: {self.object_ids}")
+        check_known(ids, self.object_ids)
         self._objects.remove(ids)
 
     @torch.no_grad()
@@ -144,8 +88,8 @@ class Segmenter:
         Raises:
             ValueError: an image or mask of the wrong shape, type or size, or a mask without any object.
         """
-        height, width = self._check_image(image)
-        given_ids, given_OHW = self._read_mask(mask, object_ids, (height, width))
+        height, width = check_image(image, self._size, self._frame + 1)
+        given_ids, given_OHW = read_mask(mask, object_ids, (height, width), self.device)
         self._size = (height, width)
         self._frame += 1
         known = self.object_ids
@@ -173,14 +117,7 @@ class Segmenter:
 
     def to_id_mask(self, prob: Tensor) -> np.ndarray:
         """Turn probabilities [L,H,W] of any size into the user's ids: [H,W] uint8, or uint16 if an id exceeds 255."""
-        ids = [0, *self.object_ids]
-        if prob.ndim != 3 or prob.shape[0] != len(ids):
-            raise ValueError(
-                f"to_id_mask: expected [{len(ids)},H,W] (background and {len(ids) - 1} objects), "
-                f"received {list(prob.shape)}"
-            )
-        table = np.array(ids, dtype=np.uint8 if max(ids) <= 255 else np.uint16)
-        return table[prob.argmax(dim=0).cpu().numpy()]
+        return id_mask(prob, self.object_ids)
 
     def _deep_update_due(self, remember: bool) -> bool:
         if self.config.deep_update_every == -1:
@@ -227,44 +164,26 @@ class Segmenter:
             objects.sensory_1OSYX = sensory
             self._last_deep_update = self._frame
 
-    def _check_image(self, image: Tensor) -> tuple[int, int]:
-        if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
-            raise ValueError(f"image: expected float [3,H,W], received {image.dtype} {list(image.shape)}")
-        height, width = image.shape[-2:]
-        if self._size is not None and self._size != (height, width):
-            raise ValueError(
-                f"frame {self._frame + 1}: expected {self._size[0]}x{self._size[1]} (height x width) like the frames "
-                f"before, received {height}x{width}; a video's frames must have one size, reset() starts a new video"
-            )
-        return height, width
 
-    def _read_mask(
-        self, mask: Tensor | None, object_ids: list[int] | None, size: tuple[int, int]
-    ) -> tuple[list[int], Tensor]:
-        if mask is None:
-            if object_ids:
-                raise ValueError(f"object_ids={object_ids} were given without a mask")
-            return [], torch.empty(0)
-        if mask.ndim != 2 or mask.is_floating_point() or mask.is_complex():
-            raise ValueError(f"mask: expected integer ids [H,W], received {mask.dtype} {list(mask.shape)}")
-        if tuple(mask.shape) != size:
-            raise ValueError(
-                f"mask: expected {size[0]}x{size[1]} (height x width) like its frame, "
-                f"received {mask.shape[0]}x{mask.shape[1]}"
-            )
-        mask = mask.to(self.device, torch.int64)
-        ids = sorted(set(object_ids)) if object_ids is not None else [i for i in mask.unique().tolist() if i != 0]
-        if not ids:
-            raise ValueError("mask: no object in it, all ids are 0; give mask=None for a frame without a mask")
-        if ids[0] < 1 or ids[-1] > MAX_ID:
-            raise ValueError(f"mask: ids must lie in 1..{MAX_ID}, received {ids[0]}..{ids[-1]}")
-        wanted = torch.tensor(ids, device=self.device)
-        return ids, (mask[None] == wanted[:, None, None]).float()
+@overload
+def build_segmenter(
+    model: MatchingNetwork, config: InferenceConfig | None = None, device: torch.device | str | None = None
+) -> Segmenter: ...
+
+
+@overload
+def build_segmenter(
+    model: MatchingNetwork | ReferenceNetwork,
+    config: InferenceConfig | None = None,
+    device: torch.device | str | None = None,
+) -> Segmenter | ReferenceSegmenter: ...
 
 
 def build_segmenter(
-    model: MatchingNetwork, config: InferenceConfig | None = None, device: torch.device | str | None = None
-) -> Segmenter:
+    model: MatchingNetwork | ReferenceNetwork,
+    config: InferenceConfig | None = None,
+    device: torch.device | str | None = None,
+) -> Segmenter | ReferenceSegmenter:
     """Prepare a network for segmenting.
 
     Args:
@@ -272,9 +191,15 @@ def build_segmenter(
             works on a copy in eval mode that shares its weights, save those that BatchNorm is folded into.
         config: settings; the defaults are those of the published results.
         device: where to compute; the model's own device by default.
+
+    Returns:
+        A `ReferenceSegmenter` for BMVOS and EMVOS, else a `Segmenter`; both are used in the same way.
     """
     target = torch.device(device) if device is not None else next(model.parameters()).device
     network = fold_batch_norm(model.to(target))
     if target.type in ("cpu", "cuda"):
         network = network.to(memory_format=torch.channels_last)
-    return Segmenter(network, config or InferenceConfig(), target)
+    settings = config or InferenceConfig()
+    if isinstance(network, ReferenceNetwork):
+        return ReferenceSegmenter(network, settings, target)
+    return Segmenter(network, settings, target)

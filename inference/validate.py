@@ -1,34 +1,43 @@
-"""Validation while training: segments and scores a data set with the present weights, and leaves no trace."""
+"""Validation while training: scores masks and matches of a data set with the present weights, and leaves no trace."""
 
 import copy
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from dataset.annotated import open_annotated
+from dataset.frames import read_video_list
 from dataset.protocols import EvaluationSet, find_evaluation_set
 from dataset.video import Video, open_videos
+from inference.match_accuracy import Tally, make_match_report, measure_videos
 from inference.propagate import build_views, propagate
 from inference.report import make_report, score_folders
 from inference.score_sequences import FrameValues
 from inference.segmenter import InferenceConfig
 from model.network import MatchingNetwork
+from model.reference import ReferenceNetwork
 from util import distributed
 from util.config import ValidationConfig
 from util.palette import write_mask
 
+logger = logging.getLogger(__name__)
+
 FIGURES = ("J&F", "J-Mean", "F-Mean")
+REPORTED = ("d16", "d17")  # papers report these on the very split that is easiest to validate on
 
 
 def validate(
-    model: MatchingNetwork,
+    model: MatchingNetwork | ReferenceNetwork,
     config: ValidationConfig,
     device: torch.device,
     weights: Mapping[str, Tensor] | None = None,
 ) -> dict[str, float]:
-    """Segment and score a data set as eval.py would, its videos shared over the ranks.
+    """Segment and score a data set as eval.py would, and measure its matches, its videos shared over the ranks.
 
     Training notices nothing of it: the network is copied, so that its weights, their layout, its mode and BatchNorm's
     statistics stay as they are, and the states of torch's generators are put back.
@@ -40,7 +49,8 @@ def validate(
         weights: used instead of the network's own, such as a running mean of them.
 
     Returns:
-        "J&F", "J-Mean" and "F-Mean" in 0..1, the same on every rank.
+        "J&F", "J-Mean" and "F-Mean" in 0..1, the same on every rank; and the matching accuracy, such as
+        "match_foreground_5" and "match_background_5" at a gap of 5 frames, where the videos are long enough for it.
 
     Raises:
         FileNotFoundError, ValueError: for data that are missing or unfit, or that have no complete ground truth.
@@ -53,30 +63,54 @@ def validate(
         if weights is not None:
             snapshot.load_state_dict(weights)
         scored = _score(snapshot, evaluation, mine, config, device) if mine else {}
+        share = {video.name for video in mine}
+        annotated = [video for video in open_annotated(evaluation) if video.name in share]
+        counted = dict(measure_videos(snapshot, annotated, size=config.val_size, device=device))
     everywhere: dict[str, dict[int, FrameValues]] = {}
-    for part in distributed.gather_objects(scored):
-        everywhere |= part
+    matches: dict[str, dict[int, Tally]] = {}
+    for frames, tallies in distributed.gather_objects((scored, counted)):
+        everywhere |= frames
+        matches |= tallies
     # In the order of the list: sums of floats depend on it, the number of ranks must not matter.
     mean = make_report({name: everywhere[name] for name in names}).mean
-    return {figure: mean[figure] for figure in FIGURES}
+    matching = make_match_report({name: matches[name] for name in names})
+    return {figure: mean[figure] for figure in FIGURES} | matching.figures()
 
 
 def open_validation(config: ValidationConfig) -> tuple[EvaluationSet, list[Video]]:
-    """Find the videos to validate on; call it before training, so that missing data don't end a run that is under way.
-
-    Raises as `validate`.
-    """
+    """Find the videos to validate on. Raises as `validate`."""
     evaluation = find_evaluation_set(config.val_dataset, split=config.val_split, root=config.val_root)
     if not evaluation.scored:
         raise ValueError(
             f"--val_dataset: {evaluation.name} has no complete ground truth to validate on: choose d16, d17, sample, "
             "or one's own in DAVIS-2017's layout as d17 with --val_root."
         )
+    if config.val_list is not None:
+        has = evaluation.videos.__contains__
+        names = read_video_list("--val_list:", config.val_list, evaluation.name, has)
+        evaluation = replace(evaluation, videos=tuple(names))
     return evaluation, open_videos(evaluation)
 
 
+def check_validation(config: ValidationConfig) -> None:
+    """Open the videos to validate on before training, so that missing data don't end a run that is under way.
+
+    Warns where the best checkpoint would be chosen by the very videos that a benchmark's figures are about.
+
+    Raises as `validate`.
+    """
+    evaluation, _ = open_validation(config)
+    if evaluation.dataset in REPORTED and evaluation.split == "val" and config.val_list is None:
+        logger.warning(
+            "best.pth is chosen on %s: its figures there are those of the best of many, not of unseen videos. Report "
+            "last.pth, or validate on training videos that are left out of training (--val_split train --val_list, "
+            "--davis_list).",
+            evaluation.name,
+        )
+
+
 def _score(
-    model: MatchingNetwork,
+    model: MatchingNetwork | ReferenceNetwork,
     evaluation: EvaluationSet,
     videos: Sequence[Video],
     config: ValidationConfig,

@@ -2,6 +2,15 @@
 
 from model.build import build_model
 from model.network import KeyFeatures, MatchingNetwork, ModelConfig
+from model.reference import ReferenceFeatures, ReferenceNetwork
 from model.weights import load_checkpoint
 
-__all__ = ["KeyFeatures", "MatchingNetwork", "ModelConfig", "build_model", "load_checkpoint"]
+__all__ = [
+    "KeyFeatures",
+    "MatchingNetwork",
+    "ModelConfig",
+    "ReferenceFeatures",
+    "ReferenceNetwork",
+    "build_model",
+    "load_checkpoint",
+]

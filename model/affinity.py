@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.matching import keep_best_queries
+
 # Elements of the similarity that exist at once during inference: queries are processed in blocks of this many. A CPU's
 # allocator gives such a block the same pages again and again, where a larger one would cost page faults every time.
 _BLOCK_ELEMENTS = {"cpu": 1 << 22, "other": 1 << 24}
@@ -100,6 +102,7 @@ def match_top_k(
     query_key_KP: Tensor,
     query_selection_KP: Tensor | None,
     top_k: int | None,
+    bijective_k: int = 0,
 ) -> Match:
     """Find the `top_k` most similar memory elements of every query position, softmax over those (STCN §3.3).
 
@@ -111,6 +114,8 @@ def match_top_k(
         query_key_KP: keys of the query.
         query_selection_KP: selection, or None.
         top_k: how many elements to keep, clamped to N; None keeps all.
+        bijective_k: before, each memory element keeps so many queries, see `keep_best_queries`; 0 keeps all. Elements
+            must see all queries for that, so the peak then does grow.
 
     Returns:
         The match, rows in query order.
@@ -119,12 +124,15 @@ def match_top_k(
     kept = elements if top_k is None else min(top_k, elements)
     device = memory_key_NK.device.type
     most = max(_BLOCK_ELEMENTS.get(device, _BLOCK_ELEMENTS["other"]) // elements, 1)
-    block = math.ceil(positions / math.ceil(positions / most))  # equal blocks
+    block = math.ceil(positions / math.ceil(positions / most)) if not bijective_k else positions  # equal blocks
     with torch.autocast(device_type=device, enabled=False):
         memory_ND = _memory_side(memory_key_NK, memory_shrinkage_N1, query_selection_KP is not None)
         query_DP = _query_side(query_key_KP, query_selection_KP, memory_shrinkage_N1 is not None)
         # Queries are rows here: top-k then runs over contiguous memory.
-        parts = [_top_k(part_DP.T @ memory_ND.T, kept) for part_DP in query_DP.split(block, dim=1)]
+        scores = (part_DP.T @ memory_ND.T for part_DP in query_DP.split(block, dim=1))
+        if bijective_k:
+            scores = (keep_best_queries(scores_PN.T, bijective_k).T.contiguous() for scores_PN in scores)
+        parts = [_top_k(scores_PN, kept) for scores_PN in scores]
     values = torch.cat([part[0] for part in parts])
     index = torch.cat([part[1] for part in parts])
     assert values.shape == (positions, kept)

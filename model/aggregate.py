@@ -1,10 +1,14 @@
 """Soft aggregation of independent object probabilities into one distribution over labels."""
 
+import math
+
 import torch
 from torch import Tensor
 
 # 1 - 1e-7 is the largest probability whose log-odds stay finite in fp32; in fp16 it would round to 1.
 _EPSILON = 1e-7
+LOGIT_LIMIT = math.log((1 - _EPSILON) / _EPSILON)  # log-odds of the largest probability
+_NO_OBJECT = -1e4  # log-odds of an object that is not there, finite so that the background's are
 
 
 def aggregate(prob_BOHW: Tensor) -> Tensor:
@@ -23,3 +27,25 @@ def aggregate(prob_BOHW: Tensor) -> Tensor:
     background = (1 - prob).prod(dim=-3, keepdim=True)
     prob_BLHW = torch.cat([background, prob], dim=-3).clamp(_EPSILON, 1 - _EPSILON)
     return torch.logit(prob_BLHW)
+
+
+def soft_odds(logit_BOHW: Tensor, valid_BO: Tensor | None = None) -> Tensor:
+    """Turn object log-odds into label logits (the soft odds of BMVOS and EMVOS).
+
+    The background's probability is the minimum over objects of `1 - p`; its log-odds are therefore minus the largest
+    of the objects'. Clamp to `LOGIT_LIMIT` before where probabilities must stay within [1e-7, 1 - 1e-7]: in training
+    that would stop the gradient of what is surely wrong.
+
+    Args:
+        logit_BOHW: log-odds of each object.
+        valid_BO: bool, False for objects that only pad the batch; they get minus infinity.
+
+    Returns:
+        Logits [B,L,H,W] in fp32, background first, L = O + 1; their softmax over labels is proportional to the odds.
+    """
+    logit = logit_BOHW.float()
+    if valid_BO is None:
+        return torch.cat([-logit.amax(dim=1, keepdim=True), logit], dim=1)
+    padded = ~valid_BO[:, :, None, None]
+    best = logit.masked_fill(padded, _NO_OBJECT).amax(dim=1, keepdim=True)
+    return torch.cat([-best, logit.masked_fill(padded, -torch.inf)], dim=1)

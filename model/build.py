@@ -1,22 +1,44 @@
 """Building a network by name."""
 
 import difflib
+from typing import Literal, overload
 
+from model.bmvos import BMVOS
+from model.emvos import EMVOS
 from model.network import SIZES, MatchingNetwork, ModelConfig
+from model.reference import REFERENCE_SIZES, ReferenceNetwork
 from model.stcn import STCN, STCNCorr
 from model.xmem import XMem
 
-NETWORKS: dict[str, type[STCN] | type[STCNCorr] | type[XMem]] = {"stcn": STCN, "stcn-corr": STCNCorr, "xmem": XMem}
+MATCHING_NETWORKS: dict[str, type[STCN] | type[STCNCorr] | type[XMem]] = {
+    "stcn": STCN,
+    "stcn-corr": STCNCorr,
+    "xmem": XMem,
+}
+REFERENCE_NETWORKS: dict[str, type[BMVOS] | type[EMVOS]] = {"bmvos": BMVOS, "emvos": EMVOS}
+NETWORKS = {**MATCHING_NETWORKS, **REFERENCE_NETWORKS}
 
 
-def build_model(name: str, size: str = "base", **sizes: int) -> MatchingNetwork:
+@overload
+def build_model(name: Literal["stcn", "stcn-corr", "xmem"], size: str = "base", **sizes: int) -> MatchingNetwork: ...
+
+
+@overload
+def build_model(name: Literal["bmvos", "emvos"], size: str = "base", **sizes: int) -> ReferenceNetwork: ...
+
+
+@overload
+def build_model(name: str, size: str = "base", **sizes: int) -> MatchingNetwork | ReferenceNetwork: ...
+
+
+def build_model(name: str, size: str = "base", **sizes: int) -> MatchingNetwork | ReferenceNetwork:
     """Build a network with fresh weights.
 
     Args:
-        name: `stcn`, `stcn-corr` or `xmem`.
+        name: `stcn`, `stcn-corr`, `xmem`, `bmvos` or `emvos`.
         size: `base` for the published networks, `tiny` for laptops and tests.
-        **sizes: `key_dim`, `value_dim`, `hidden_dim` (xmem; 0 for no sensory memory) or `mask_channels` to replace the
-            size's own.
+        **sizes: `key_dim` and, but for bmvos and emvos, `value_dim`, `hidden_dim` (xmem; 0 for no sensory memory) or
+            `mask_channels` to replace the size's own.
 
     Returns:
         The network in training mode. Its `config` holds the resolved architecture.
@@ -26,24 +48,34 @@ def build_model(name: str, size: str = "base", **sizes: int) -> MatchingNetwork:
     """
     _check_choice("model", name, list(NETWORKS))
     _check_choice("size", size, list(SIZES))
+    own = _own_sizes(name, size)
+    for key, value in sizes.items():
+        _check_choice("size argument", key, list(own))
+        smallest = 0 if key == "hidden_dim" else 1
+        if value < smallest:
+            raise ValueError(f"{key}={value}: expected at least {smallest}")
+    resolved = own | sizes
+    if name in REFERENCE_NETWORKS:
+        unused = {"value_dim": 0, "hidden_dim": 0, "mask_channels": 0}
+        return REFERENCE_NETWORKS[name](ModelConfig(name=name, size=size, **resolved | unused))
+    if name != "xmem" and resolved["hidden_dim"]:
+        raise ValueError(f"hidden_dim={resolved['hidden_dim']}: {name} has no sensory memory; leave it out or give 0")
+    if resolved["mask_channels"] > 2:
+        raise ValueError(f"mask_channels={resolved['mask_channels']}: expected 1 (stage 0) or 2 (object and others)")
+    return MATCHING_NETWORKS[name](ModelConfig(name=name, size=size, **resolved))
+
+
+def _own_sizes(name: str, size: str) -> dict[str, int]:
+    """Return the sizes of a network that a keyword can replace."""
+    if name in REFERENCE_NETWORKS:
+        return {"key_dim": REFERENCE_SIZES[size].key_dim}
     preset = SIZES[size]
-    resolved = {
+    return {
         "key_dim": preset.key_dim,
         "value_dim": preset.value_dim,
         "hidden_dim": preset.hidden_dim if name == "xmem" else 0,
         "mask_channels": 2,
     }
-    for key, value in sizes.items():
-        _check_choice("size argument", key, list(resolved))
-        smallest = 0 if key == "hidden_dim" else 1
-        if value < smallest:
-            raise ValueError(f"{key}={value}: expected at least {smallest}")
-        resolved[key] = value
-    if name != "xmem" and resolved["hidden_dim"]:
-        raise ValueError(f"hidden_dim={resolved['hidden_dim']}: {name} has no sensory memory; leave it out or give 0")
-    if resolved["mask_channels"] > 2:
-        raise ValueError(f"mask_channels={resolved['mask_channels']}: expected 1 (stage 0) or 2 (object and others)")
-    return NETWORKS[name](ModelConfig(name=name, size=size, **resolved))
 
 
 def _check_choice(what: str, given: str, valid: list[str]) -> None:

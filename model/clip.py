@@ -1,6 +1,6 @@
 """Unrolls a network over a batch of training clips; the only module that DDP wraps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from model.affinity import readout, similarity, softmax_affinity
 from model.blocks import ImagePart
+from model.matching import keep_best_queries
 from model.network import KeyFeatures, MatchingNetwork
 
 
@@ -20,10 +21,19 @@ class ClipOutput(NamedTuple):
         logits: label logits [B,T-1,L,H,W] in fp32 of the frames after the first, background first; minus infinity for
             padded objects.
         key: matching keys [B,T,K,Y,X] of all frames.
+        view_key: keys [B,V,K,Y,X] of the second views, if there were any: matching keys, or `head_key`'s counterpart.
+        head_key: keys [B,T,K,Y,X] of the extra head of the released correspondence loss, if the network has one.
     """
 
     logits: Tensor
     key: Tensor
+    view_key: Tensor | None = None
+    head_key: Tensor | None = None
+
+    def detach(self) -> "ClipOutput":
+        """Return the same without gradients."""
+        view_key, head_key = (None if key is None else key.detach() for key in (self.view_key, self.head_key))
+        return ClipOutput(self.logits.detach(), self.key.detach(), view_key, head_key)
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,12 @@ class ClipNetwork(nn.Module):
     """A matching network that segments whole clips from their first masks."""
 
     def __init__(
-        self, network: MatchingNetwork, memory_frames: int = 0, deep_update: float = 0.2, encode_all: bool = False
+        self,
+        network: MatchingNetwork,
+        memory_frames: int = 0,
+        deep_update: float = 0.2,
+        encode_all: bool = False,
+        bijective_k: int = 0,
     ) -> None:
         """Wrap `network`.
 
@@ -86,15 +101,23 @@ class ClipNetwork(nn.Module):
             encode_all: encode every clip's value of every frame but the last, also where no later frame reads it.
                 For BatchNorm that trains: its statistics then don't depend on what was drawn, and every process comes
                 equally often to a layer that waits for the others.
+            bijective_k: queries that each memory element chooses before the softmax, an experiment; 0 is the softmax
+                of all.
         """
         super().__init__()
         self.encode_all = encode_all
         self.network = network
         self.memory_frames = memory_frames
+        self.bijective_k = bijective_k
         self.deep_update = deep_update if network.config.hidden_dim else 0.0
 
     def forward(
-        self, images_BT3HW: Tensor, first_masks_BOHW: Tensor, valid_BO: Tensor, seeds: Sequence[int]
+        self,
+        images_BT3HW: Tensor,
+        first_masks_BOHW: Tensor,
+        valid_BO: Tensor,
+        seeds: Sequence[int],
+        views_BV3HW: Tensor | None = None,
     ) -> ClipOutput:
         """Segment all frames after the first.
 
@@ -103,11 +126,14 @@ class ClipNetwork(nn.Module):
             first_masks_BOHW: 0 or 1, zero for padded objects.
             valid_BO: False where an object only pads the batch; may stay on the CPU, which spares waiting for a GPU.
             seeds: one for each clip.
+            views_BV3HW: second views, of any size, of which only keys are wanted; V = 0 for none.
         """
         batch, frames = images_BT3HW.shape[:2]
         valid = valid_BO.cpu().numpy()
         valid_BO = valid_BO.to(images_BT3HW.device, non_blocking=True)
         plan = draw_plan(seeds, frames, self.memory_frames, self.deep_update)
+        # Before the clips, so that a running statistic of BatchNorm ends with these.
+        view_key = None if views_BV3HW is None or not views_BV3HW.shape[1] else self._encode_views(views_BV3HW)
         features = self._encode_keys(images_BT3HW)
         grid = features.key.shape[-2:]
         value_parts, decoder_parts = self._image_parts(features.f16)
@@ -128,7 +154,24 @@ class ClipNetwork(nn.Module):
                 sensory = self._remember(bank, t, plan, image, value_parts[t], masks, sensory, valid)
         result = torch.stack(logits, dim=1)
         # Gradients, too, then come to every frame's value in every process, be they zero.
-        return ClipOutput(result + 0 * bank.touch() if self.encode_all else result, features.key)
+        logits_BTLHW = result + 0 * bank.touch() if self.encode_all else result
+        head = self.network.key_proj2
+        head_key = None if head is None or view_key is None else _over_frames(lambda x: head(x)[0], features.f16)
+        return ClipOutput(logits_BTLHW, features.key, view_key, head_key)
+
+    def _encode_views(self, views_BV3HW: Tensor) -> Tensor:
+        head = self.network.key_proj2
+        if head is None:
+            return _over_frames(lambda x: self.network.encode_key(x).key, views_BV3HW)
+
+        def encode(x_N3HW: Tensor) -> Tensor:
+            return head(self.network.key_encoder(x_N3HW)[0])[0]
+
+        # The released loss takes a gradient from the first frame's view alone.
+        first = _over_frames(encode, views_BV3HW[:, :1])
+        with torch.no_grad():
+            others = _over_frames(encode, views_BV3HW[:, 1:])
+        return torch.cat([first, others], dim=1)
 
     def _encode_keys(self, images_BT3HW: Tensor) -> KeyFeatures:
         features = self.network.encode_key(images_BT3HW.flatten(0, 1))
@@ -155,7 +198,7 @@ class ClipNetwork(nn.Module):
         key = memory(features.key)
         assert key is not None
         scores = similarity(key, memory(features.shrinkage), query.key.flatten(2), flat(query.selection))
-        return softmax_affinity(scores)
+        return softmax_affinity(keep_best_queries(scores, self.bijective_k))
 
     def _remember(
         self,
@@ -217,6 +260,10 @@ def _frames(features_BT: KeyFeatures) -> list[KeyFeatures]:
     # Their gradients are stacked once; of x[:, t], each would fill a tensor of zeros for all frames.
     unbound = {id(x): x.unbind(dim=1) for x in features_BT if isinstance(x, Tensor)}
     return [features_BT.map(lambda x, t=t: unbound[id(x)][t]) for t in range(features_BT.key.shape[1])]
+
+
+def _over_frames(encode: Callable[[Tensor], Tensor], x_BTCHW: Tensor) -> Tensor:
+    return encode(x_BTCHW.flatten(0, 1)).unflatten(0, x_BTCHW.shape[:2])
 
 
 def _without_padding(logits_BLHW: Tensor, valid_BO: Tensor) -> Tensor:

@@ -1,15 +1,16 @@
 """Folding BatchNorm into the convolutions in front of it, for inference."""
 
 import copy
+from typing import TypeVar
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from model.network import MatchingNetwork
+Network = TypeVar("Network", bound=nn.Module)
 
 
-def fold_batch_norm(model: MatchingNetwork) -> MatchingNetwork:
-    """Return an inference copy of a network in which every BatchNorm is part of its convolution.
+def fold_batch_norm(model: Network) -> Network:
+    """Return an inference copy of a network in which every BatchNorm behind a convolution is part of it.
 
     The copy computes the same in eval mode, up to rounding. It shares all other weights with the original, which stays
     as it is.
@@ -27,10 +28,10 @@ def fold_batch_norm(model: MatchingNetwork) -> MatchingNetwork:
 
 
 def _pairs(children: dict[str, nn.Module]) -> list[tuple[str, str]]:
-    # In the trunks, the layer right in front of a BatchNorm is its convolution.
+    # In the trunks, a convolution right in front of a BatchNorm feeds it and nothing else.
     names = list(children)
     return [
         (before, name)
         for before, name in zip(names, names[1:], strict=False)
-        if isinstance(children[name], nn.BatchNorm2d)
+        if isinstance(children[name], nn.BatchNorm2d) and isinstance(children[before], nn.Conv2d)
     ]

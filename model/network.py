@@ -21,7 +21,7 @@ class ModelConfig:
     """The resolved architecture of a network.
 
     Attributes:
-        name: `stcn`, `stcn-corr` or `xmem`.
+        name: `stcn`, `stcn-corr` or `xmem`; or `bmvos` or `emvos`, whose sizes but `key_dim` are 0.
         size: `base` (the published networks) or `tiny` (laptops and tests).
         key_dim: channels K of the matching key.
         value_dim: channels V of the value.
@@ -124,6 +124,11 @@ class MatchingNetwork(nn.Module):
             sensory_dim=config.hidden_dim,
         )
         self.key_proj = KeyProjection(f16_channels, config.key_dim, anisotropic)
+        self.key_proj2: KeyProjection | None = None
+
+    def add_key_head(self) -> None:
+        """Add the extra key head of the released correspondence loss, which training alone uses."""
+        self.key_proj2 = KeyProjection(self.key_proj.key_proj.in_channels, self.config.key_dim, anisotropic=False)
 
     def encode_key(self, image_B3HW: Tensor) -> KeyFeatures:
         """Encode ImageNet-normalised images [B,3,H,W]; H and W must be multiples of 16."""

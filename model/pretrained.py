@@ -1,6 +1,10 @@
-"""ImageNet weights for the encoders of base networks: torchvision's ResNet-50 (key) and ResNet-18 (value)."""
+"""ImageNet weights for the encoders of base networks, from torchvision.
+
+ResNet-50 (key) and ResNet-18 (value) for STCN and XMem, DenseNet-121 for BMVOS and EMVOS.
+"""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,25 +13,24 @@ import torch
 from torch import Tensor, nn
 
 from model.network import MatchingNetwork
+from model.reference import ReferenceNetwork
 from util.checkpoint import read_checkpoint
 from util.download import DownloadError, Options, download
 
 logger = logging.getLogger(__name__)
 
-_REMEDY = (
-    "Give torchvision's files with --imagenet_weights resnet50.pth resnet18.pth, or start from random weights with "
-    "--no_pretrained."
-)
+# torchvision's file of DenseNet-121 has the names of its first version: denselayer1.norm.1 for denselayer1.norm1.
+_FIRST_NAMES = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageNetWeights:
-    """One of torchvision's files (IMAGENET1K_V1, as STCN and XMem use).
+    """One of torchvision's files (IMAGENET1K_V1, as the published networks use).
 
     Attributes:
         name: of the network.
         url: of the file, whose name holds the start of its SHA-256.
-        mark: a weight that tells it from the other.
+        mark: a weight that tells it from the others.
         shape: of that weight.
     """
 
@@ -49,6 +52,12 @@ RESNET18 = ImageNetWeights(
     mark="layer3.1.conv2.weight",
     shape=(256, 256, 3, 3),
 )
+DENSENET121 = ImageNetWeights(
+    name="DenseNet-121",
+    url="https://download.pytorch.org/models/densenet121-a639ec97.pth",
+    mark="features.transition3.conv.weight",
+    shape=(512, 1024, 1, 1),
+)
 
 
 def has_imagenet_weights(size: str) -> bool:
@@ -56,26 +65,34 @@ def has_imagenet_weights(size: str) -> bool:
     return size == "base"
 
 
-def load_imagenet(model: MatchingNetwork, files: Sequence[Path] = (), options: Options | None = None) -> None:
-    """Load ImageNet weights into both encoders of a base network.
+def load_imagenet(
+    model: MatchingNetwork | ReferenceNetwork, files: Sequence[Path] = (), options: Options | None = None
+) -> None:
+    """Load ImageNet weights into the encoders of a base network.
 
-    The value encoder's mask channels get orthogonal weights (as in STCN and XMem), its biases in front of BatchNorm
+    The mask channels of a value encoder get orthogonal weights (as in STCN and XMem), its biases in front of BatchNorm
     zeros, so that the encoder starts as the ResNet that it is.
 
     Args:
         model: the network.
-        files: both files, in any order; none of them: torchvision's cache, else a download into it.
+        files: those that it needs, in any order; none of them: torchvision's cache, else a download into it.
         options: of the download.
 
     Raises:
         ValueError: they cannot be had or are the wrong ones; the message says both ways on.
     """
-    for encoder, wanted in ((model.key_encoder, RESNET50), (model.value_encoder, RESNET18)):
+    wanted: list[tuple[nn.Module, ImageNetWeights]]
+    if isinstance(model, ReferenceNetwork):
+        wanted, named = [(model.vos.encoder, DENSENET121)], "densenet121.pth"
+    else:
+        wanted, named = [(model.key_encoder, RESNET50), (model.value_encoder, RESNET18)], "resnet50.pth resnet18.pth"
+    for encoder, file in wanted:
         try:
-            weights = _from_files(wanted, files) if files else _from_cache(wanted, options)
+            weights = _from_files(file, files) if files else _from_cache(file, options)
         except (FileNotFoundError, ValueError, OSError) as error:
             raise ValueError(
-                f"no ImageNet weights ({wanted.name}) for the encoders: {str(error).rstrip('.')}. {_REMEDY}"
+                f"no ImageNet weights ({file.name}) for the encoders: {str(error).rstrip('.')}. Give torchvision's "
+                f"files with --imagenet_weights {named}, or start from random weights with --no_pretrained."
             ) from error
         _load(encoder, weights)
 
@@ -103,6 +120,7 @@ def _from_cache(wanted: ImageNetWeights, options: Options | None) -> Mapping[str
 
 def _load(encoder: nn.Module, weights: Mapping[str, Tensor]) -> None:
     own = encoder.state_dict()
+    weights = {_FIRST_NAMES.sub(r"\1", name).removeprefix("features."): tensor for name, tensor in weights.items()}
     filled = {}
     for name, tensor in own.items():
         source = weights.get(name.replace("res2.", "layer1.", 1))
@@ -116,7 +134,8 @@ def _load(encoder: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def _is_trunk(name: str) -> bool:
-    return name.startswith(("conv1.", "bn1.", "res2.", "layer1.", "layer2.", "layer3."))
+    resnet = ("conv1.", "bn1.", "res2.", "layer1.", "layer2.", "layer3.")
+    return name.startswith((*resnet, "conv0.", "norm0.", "denseblock", "transition"))
 
 
 def _add_channels(weight: Tensor, shape: torch.Size) -> Tensor:

@@ -42,6 +42,14 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, bias: bool) -> n
     )
 
 
+def _shorten(downsample: nn.Sequential | None, x: Tensor) -> Tensor:
+    if downsample is None:
+        return x
+    conv, norm = downsample
+    assert isinstance(conv, nn.Conv2d)
+    return convolve_and_normalise(conv, norm, x)
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions with a shortcut (ResNet-18)."""
 
@@ -59,7 +67,7 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B,C,H,W] to [B,width,H/stride,W/stride]."""
-        shortcut = x if self.downsample is None else convolve_and_normalise(*self.downsample, x)
+        shortcut = _shorten(self.downsample, x)
         out = self.relu(convolve_and_normalise(self.conv1, self.bn1, x))
         out = convolve_and_normalise(self.conv2, self.bn2, out)
         out += shortcut
@@ -86,7 +94,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B,C,H,W] to [B,4*width,H/stride,W/stride]."""
-        shortcut = x if self.downsample is None else convolve_and_normalise(*self.downsample, x)
+        shortcut = _shorten(self.downsample, x)
         out = self.relu(convolve_and_normalise(self.conv1, self.bn1, x))
         out = self.relu(convolve_and_normalise(self.conv2, self.bn2, out))
         out = convolve_and_normalise(self.conv3, self.bn3, out)

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,17 +12,20 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from model.build import build_model
+from model.build import REFERENCE_NETWORKS, build_model
 from model.clip import ClipNetwork
 from model.network import MatchingNetwork
 from model.pretrained import has_imagenet_weights, load_imagenet
+from model.reference import ReferenceNetwork
+from model.reference_clip import ReferenceClipNetwork
 from model.weights import FORMAT, VERSION, load_weights
 from util import distributed
 from util.batch_norm import freeze_batch_norm, synchronise_batch_norm
 from util.checkpoint import read_checkpoint
-from util.config import TrainConfig, plain
+from util.config import TrainConfig
 from util.device import resolve_precision
 from util.optim import RunningMean, build_optimizer
+from util.plain import plain
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ class TrainState:
         best: highest validation J&F; below 0 before the first.
     """
 
-    network: ClipNetwork
+    network: ClipNetwork | ReferenceClipNetwork
     parallel: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
@@ -52,7 +55,7 @@ class TrainState:
     best: float = -1.0
 
     @property
-    def model(self) -> MatchingNetwork:
+    def model(self) -> MatchingNetwork | ReferenceNetwork:
         """The network that gets trained, without what is around it."""
         return self.network.network
 
@@ -81,12 +84,19 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
         FileNotFoundError: there is no such --checkpoint.
     """
     torch.manual_seed(config.seed)
-    model = build_model(config.model, config.size, mask_channels=1 if config.stage == "0" else 2)
+    reference = config.model in REFERENCE_NETWORKS
+    model = build_model(
+        config.model, config.size, **({} if reference else {"mask_channels": 2 - (config.stage == "0")})
+    )
+    if uses_key_head(config) and isinstance(model, MatchingNetwork):
+        model.add_key_head()
     origin = "its own checkpoint" if saved is not None else load_start(model, config)
     frozen = keeps_statistics(config)
-    network = ClipNetwork(model, config.clip.memory_frames, config.clip.deep_update, encode_all=not frozen)
+    network = wrap_for_clips(model, config, batch_norm_trains=not frozen)
     lay_out(network, device)
     network.train()
+    if freezes_encoder(config):
+        freeze_batch_norm(image_encoder(model).requires_grad_(False))
     if frozen:
         freeze_batch_norm(network)
     else:
@@ -95,15 +105,17 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
         if dist.is_initialized():
             synchronise_batch_norm(network)
     if config.compile:
-        for part in (model.key_encoder, model.value_encoder, model.decoder):
-            part.compile()  # type: ignore[operator,union-attr]
+        for part in parts_to_compile(model):
+            part.compile()  # type: ignore[operator]
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     logger.info(
-        "%s %s, stage %s, from %s: %.1f M parameters, BatchNorm %s, on %d x %s",
+        "%s %s, stage %s, from %s: %.1f M parameters%s, BatchNorm %s, on %d x %s",
         config.model,
         config.size,
         config.stage,
         origin,
         sum(parameter.numel() for parameter in model.parameters()) / 1e6,
+        " (those of the image encoder stay)" if freezes_encoder(config) else "",
         "keeps its statistics" if frozen else "trains",
         distributed.world_size(),
         device.type,
@@ -111,7 +123,7 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
     state = TrainState(
         network=network,
         parallel=_parallel(network, config),
-        optimizer=build_optimizer(model.named_parameters(), config.optim),
+        optimizer=build_optimizer(trained, config.optim),
         scaler=torch.amp.GradScaler(device.type, enabled=resolve_precision(device, config.precision) == "fp16"),
         mean=RunningMean(model, config.optim.ema) if config.optim.ema else None,  # of the weights that all share now
     )
@@ -133,7 +145,37 @@ def lay_out(network: nn.Module, device: torch.device) -> None:
                 module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
-def load_start(model: MatchingNetwork, config: TrainConfig) -> str:
+def wrap_for_clips(
+    model: MatchingNetwork | ReferenceNetwork, config: TrainConfig, batch_norm_trains: bool
+) -> ClipNetwork | ReferenceClipNetwork:
+    """Return what unrolls a network over clips."""
+    if isinstance(model, ReferenceNetwork):
+        return ReferenceClipNetwork(model)
+    clip = config.clip
+    bijective_k = clip.bijective_k if clip.matching == "bijective" else 0
+    return ClipNetwork(model, clip.memory_frames, clip.deep_update, batch_norm_trains, bijective_k)
+
+
+def image_encoder(model: MatchingNetwork | ReferenceNetwork) -> nn.Module:
+    """Return what makes features of an image alone."""
+    return model.vos.encoder if isinstance(model, ReferenceNetwork) else model.key_encoder
+
+
+def parts_to_compile(model: MatchingNetwork | ReferenceNetwork) -> Sequence[nn.Module]:
+    """Return the parts of a network that are worth compiling."""
+    if isinstance(model, ReferenceNetwork):
+        return model.vos.encoder, model.vos.decoder
+    return model.key_encoder, model.value_encoder, model.decoder  # type: ignore[return-value]
+
+
+def freezes_encoder(config: TrainConfig) -> bool:
+    """Return whether the image encoder gets no gradient; by itself EMVOS's, where it is one worth keeping."""
+    if config.freeze_encoder != "auto":
+        return config.freeze_encoder == "yes"
+    return config.model == "emvos" and config.pretrained and has_imagenet_weights(config.size)
+
+
+def load_start(model: MatchingNetwork | ReferenceNetwork, config: TrainConfig) -> str:
     """Load the weights that a stage starts from, and say which: --checkpoint's, ImageNet's, or none."""
     if config.checkpoint is not None:
         source = f"checkpoint {config.checkpoint}"
@@ -165,6 +207,12 @@ def keeps_statistics(config: TrainConfig) -> bool:
     if config.freeze_bn != "auto":
         return config.freeze_bn == "yes"
     return config.checkpoint is not None or (config.pretrained and has_imagenet_weights(config.size))
+
+
+def uses_key_head(config: TrainConfig) -> bool:
+    """Return whether a run has the extra key head of the released correspondence loss."""
+    correspondence = config.correspondence
+    return correspondence.active and correspondence.pcl and correspondence.pcl_variant == "released"
 
 
 def payload(state: TrainState, config: TrainConfig) -> dict[str, Any]:
@@ -223,13 +271,14 @@ def restore(state: TrainState, saved: Mapping[str, Any], config: TrainConfig) ->
         torch.cuda.set_rng_state(saved["cuda_rng"], device)
 
 
-def _parallel(network: ClipNetwork, config: TrainConfig) -> nn.Module:
+def _parallel(network: ClipNetwork | ReferenceClipNetwork, config: TrainConfig) -> nn.Module:
     if not dist.is_initialized():
         return network
     return DistributedDataParallel(
         network,
         broadcast_buffers=False,  # BatchNorm's statistics are frozen or synchronised
         gradient_as_bucket_view=True,
-        # In clips of two frames nothing reads what XMem's decoder remembers.
-        find_unused_parameters=config.clip.frames < 3,
+        # In clips of two frames nothing reads what XMem's decoder remembers; the extra key head has no part in a step
+        # whose loss has no weight yet.
+        find_unused_parameters=config.clip.frames < 3 or uses_key_head(config),
     )

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.build import build_model
+from model.build import REFERENCE_NETWORKS, build_model
 from model.network import SIZES, MatchingNetwork, ModelConfig
+from model.reference import REFERENCE_SIZES, ReferenceNetwork
 from util.checkpoint import read_checkpoint
+from util.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +41,22 @@ _SIGNATURES = (
     Signature(name="xmem", has=("key_proj.d_proj.weight", "key_proj.e_proj.weight")),
     Signature(name="stcn", has=("key_comp.weight", "decoder.compress.conv1.weight")),
     Signature(name="stcn-corr", has=("decoder.fuser.block1.conv1.weight",), lacks=("key_proj.d_proj.weight",)),
+    Signature(name="bmvos", has=("vos.matcher.conv.conv.weight", "vos.mask_embedder.conv1.conv.weight")),
+    Signature(name="emvos", has=("vos.matcher.conv1.conv.weight", "vos.matcher.conv2.conv.weight")),
 )
+# Where a reference network's key is made, by the network's name.
+_REFERENCE_KEY = {"bmvos": "vos.matcher.conv.conv.weight", "emvos": "vos.matcher.conv1.conv.weight"}
+# What the released encoders normalise pictures with; ours get normalised pictures.
+_NORMALISATION = {"vos.encoder.mean": IMAGENET_MEAN, "vos.encoder.std": IMAGENET_STD}
 
 
-def load_checkpoint(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> MatchingNetwork:
+def load_checkpoint(
+    path: str | os.PathLike[str], device: str | torch.device = "cpu"
+) -> MatchingNetwork | ReferenceNetwork:
     """Build the network that a checkpoint is for, from its keys and shapes, with its weights.
 
-    Reads released files of STCN, stcn-corr and XMem (bare, with a `module.` prefix, nested) and our own, of which the
-    averaged weights (`ema`) are preferred.
+    Reads released files of STCN, stcn-corr, XMem, BMVOS and EMVOS (bare, with a `module.` prefix, nested) and our own,
+    of which the averaged weights (`ema`) are preferred.
 
     Returns:
         The network in eval mode on `device`. `config` holds what was found; a stage-0 file gives `mask_channels=1`.
@@ -58,19 +68,15 @@ def load_checkpoint(path: str | os.PathLike[str], device: str | torch.device = "
     source = f"checkpoint {os.fspath(path)}"
     weights = extract_weights(read_checkpoint(path), source)
     config = identify(weights, source)
-    model = build_model(
-        config.name,
-        config.size,
-        key_dim=config.key_dim,
-        value_dim=config.value_dim,
-        hidden_dim=config.hidden_dim,
-        mask_channels=config.mask_channels,
-    )
+    sizes = {"key_dim": config.key_dim}
+    if config.name not in REFERENCE_NETWORKS:
+        sizes |= {name: getattr(config, name) for name in ("value_dim", "hidden_dim", "mask_channels")}
+    model = build_model(config.name, config.size, **sizes)
     load_weights(model, weights, source)
     return model.eval().to(device)
 
 
-def load_weights(model: MatchingNetwork, state_dict: Mapping[str, Any], source: str) -> None:
+def load_weights(model: MatchingNetwork | ReferenceNetwork, state_dict: Mapping[str, Any], source: str) -> None:
     """Load weights into a network, all of them and nothing else, and log every conversion.
 
     A value encoder of 4 input channels (stage 0) becomes one of 5 with zeros for the new channel (the other objects'
@@ -90,8 +96,14 @@ def load_weights(model: MatchingNetwork, state_dict: Mapping[str, Any], source: 
     if extra:
         logger.info("%s: left out %s, used in training only", source, _some(extra))
     weights = {key: tensor for key, tensor in weights.items() if key not in extra}
-    weights = _fit_mask_channels(weights, expected[_MASK_CONV].shape[1], source)
+    fresh = {key: x for key, x in expected.items() if key.startswith(_TRAINING_ONLY) and key not in weights}
+    if fresh:
+        logger.info("%s: lacks %s, used in training only, which start afresh", source, _some(list(fresh)))
+    weights |= fresh
+    if _MASK_CONV in expected:
+        weights = _fit_mask_channels(weights, expected[_MASK_CONV].shape[1], source)
     _check(model, weights, source)
+    _check_normalisation(weights, source)
     model.load_state_dict(weights, strict=True)
 
 
@@ -141,11 +153,17 @@ def identify(weights: Mapping[str, Tensor], source: str) -> ModelConfig:
             f"{source} is of an unknown architecture: it starts with {_some(list(weights))}. Expected one of {known}"
         )
     try:
+        if name in _REFERENCE_KEY:
+            key_dim, stride_16_channels = weights[_REFERENCE_KEY[name]].shape[:2]
+            sizes = {preset.trunk.channels[2]: kind for kind, preset in REFERENCE_SIZES.items()}
+            size = _guess_size(stride_16_channels, sizes, source)
+            return ModelConfig(name=name, size=size, key_dim=key_dim, value_dim=0, hidden_dim=0, mask_channels=0)
         stride_16_channels = weights["key_proj.key_proj.weight"].shape[1]
+        sizes = {preset.key_trunk.channels[2]: kind for kind, preset in SIZES.items()}
         update = weights.get("decoder.hidden_update.transform.weight")
         return ModelConfig(
             name=name,
-            size=_guess_size(stride_16_channels, source),
+            size=_guess_size(stride_16_channels, sizes, source),
             key_dim=weights["key_proj.key_proj.weight"].shape[0],
             value_dim=weights["value_encoder.fuser.block2.conv2.weight"].shape[0],
             hidden_dim=0 if update is None else update.shape[0] // 3,  # three gates
@@ -162,8 +180,7 @@ def _guess_name(weights: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def _guess_size(stride_16_channels: int, source: str) -> str:
-    known = {preset.key_trunk.channels[2]: size for size, preset in SIZES.items()}
+def _guess_size(stride_16_channels: int, known: Mapping[int, str], source: str) -> str:
     if stride_16_channels not in known:
         sizes = ", ".join(f"{channels} ({size})" for channels, size in known.items())
         raise ValueError(f"{source} has {stride_16_channels} channels in its key encoder's last stage, known: {sizes}")
@@ -184,7 +201,13 @@ def _fit_mask_channels(weights: dict[str, Tensor], wanted: int, source: str) -> 
     return {**weights, _MASK_CONV: conv}
 
 
-def _check(model: MatchingNetwork, weights: Mapping[str, Tensor], source: str) -> None:
+def _check_normalisation(weights: Mapping[str, Tensor], source: str) -> None:
+    for key, expected in _NORMALISATION.items():
+        if key in weights and not torch.allclose(weights[key].flatten().float(), torch.tensor(expected), atol=1e-4):
+            logger.warning("%s: %s is not ImageNet's, which pictures are normalised with here", source, key)
+
+
+def _check(model: MatchingNetwork | ReferenceNetwork, weights: Mapping[str, Tensor], source: str) -> None:
     """Raise, in one line, for every difference between the weights and the network."""
     expected = model.state_dict()
     missing = [key for key in expected if key not in weights]

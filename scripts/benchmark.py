@@ -5,10 +5,11 @@ Times on shared machines swing by a factor of two. The cost is therefore given a
     r = time / (FLOPs of the released code / rate of the calibrating convolution)
 
 where the convolution (256 -> 256 channels, 3x3, fp32, on 120x216: 30.6 GFLOP) runs alternately with the measured frame
-in the same process. Networks are of base size with random weights; each row is a process of its own, so that its peak
-memory is its own too.
+in the same process. There is no r for BMVOS and EMVOS: their released code was not measured. Networks are of base size
+with random weights; each row is a process of its own, so that its peak memory is its own too.
 
     python scripts/benchmark.py                       # all rows
+    python scripts/benchmark.py --models bmvos emvos  # two networks
     python scripts/benchmark.py --only xmem:3         # one row
 """
 
@@ -22,13 +23,15 @@ import torch
 import tyro
 from torch.utils.flop_counter import FlopCounterMode
 
-from inference import InferenceConfig, Segmenter, build_segmenter
+from inference import InferenceConfig, ReferenceSegmenter, Segmenter, build_segmenter
 from model import build_model
 from util.calibration import against_calibration, in_own_process
+from util.cli import program
 from util.device import peak_memory_bytes, select_device
 
 # The released code on an ordinary 854x480 frame with one frame in memory (torch's FlopCounterMode), by objects.
 RELEASED_GFLOP = {("xmem", 1): 295.4, ("xmem", 3): 646.4, ("xmem", 5): 997.5, ("stcn", 1): 273.3, ("stcn", 3): 554.1}
+ROWS = [*RELEASED_GFLOP, ("bmvos", 1), ("bmvos", 3), ("emvos", 1), ("emvos", 3)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,8 @@ class Config:
     """What to measure.
 
     Attributes:
-        only: rows as `network:objects`; all by default.
+        models: networks; all of their rows.
+        only: rows as `network:objects` instead.
         height: rows of the frame.
         width: columns of the frame.
         repeats: measured frames; medians are printed.
@@ -44,7 +48,8 @@ class Config:
         precision: `auto`, `fp32`, `fp16` or `bf16`.
     """
 
-    only: list[str] = field(default_factory=lambda: [f"{name}:{objects}" for name, objects in RELEASED_GFLOP])
+    models: list[str] = field(default_factory=lambda: list(dict.fromkeys(name for name, _ in ROWS)))
+    only: list[str] = field(default_factory=list)
     height: int = 480
     width: int = 854
     repeats: int = 7
@@ -52,7 +57,19 @@ class Config:
     precision: str = "fp32"
 
 
-def start(config: Config, name: str, objects: int, mem_every: int) -> tuple[Segmenter, torch.Tensor]:
+def rows(config: Config) -> list[tuple[str, int]]:
+    """Return the rows to measure: network and number of objects. ValueError for a network or row that is none."""
+    known = {name for name, _ in ROWS}
+    chosen = [(name, int(count or 1)) for name, _, count in (row.partition(":") for row in config.only)]
+    unknown = [name for name in [*config.models, *(name for name, _ in chosen)] if name not in known]
+    if unknown:
+        raise ValueError(f"no network {unknown[0]!r} to measure: expected {', '.join(sorted(known))}.")
+    return chosen or [row for row in ROWS if row[0] in config.models]
+
+
+def start(
+    config: Config, name: str, objects: int, mem_every: int
+) -> tuple[Segmenter | ReferenceSegmenter, torch.Tensor]:
     """Build a segmenter and show it a first frame with `objects` boxes."""
     torch.manual_seed(0)
     device = select_device(config.device)
@@ -93,18 +110,18 @@ def peak_after_12_frames(config: Config, name: str, objects: int) -> dict[str, f
 def main(config: Config) -> None:
     """Print one line per row."""
     print(f"{config.width}x{config.height}, {config.device} {config.precision}, {torch.get_num_threads()} threads")
-    print("network objects  s/frame      r   GFLOP  calibration GFLOP/s  peak MB after 12 frames")
-    for row in config.only:
-        name, _, objects = row.partition(":")
+    print("network objects  s/frame    FPS      r   GFLOP  calibration GFLOP/s  peak MB after 12 frames")
+    for name, objects in rows(config):
         measured: dict[str, float] = {}
         for measure in (ordinary_frame, peak_after_12_frames):
-            measured |= in_own_process(measure, config, name, int(objects))
+            measured |= in_own_process(measure, config, name, objects)
         r = f"{measured['r']:6.3f}" if "r" in measured else "     -"
         print(
-            f"{name:8}{objects:>7}{measured['seconds']:9.3f} {r}{measured['gflop']:8.1f}"
+            f"{name:8}{objects:>7}{measured['seconds']:9.3f}{1 / measured['seconds']:7.2f} {r}{measured['gflop']:8.1f}"
             f"{measured['rate']:21.0f}{measured['peak_mb']:25.0f}"
         )
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    with program():
+        main(tyro.cli(Config, description=__doc__))

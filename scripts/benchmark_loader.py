@@ -5,6 +5,9 @@
 Clips are loaded as in stage 2 (published augmentation, 480p to 384x384). Beside them, on the same files and in turn
 with them, since machines change their pace: decoding alone with PIL, and the released loaders' way, which decodes with
 PIL and then runs flip, resized crop, jitter and affine one after the other on PIL images. Times are processor time.
+
+With --correspondence, what the correspondence losses add is measured instead: clips of the same frames and crops, with
+and without the view and the boxes, in turn.
 """
 
 import random
@@ -33,7 +36,7 @@ import dataset.vos
 from dataset.clip import ClipRequest
 from dataset.transforms import FILL
 from dataset.vos import TrainingVideo, VideoSource, find_videos
-from util.config import Augmentation, ClipConfig
+from util.config import Augmentation, ClipConfig, CorrespondenceConfig
 
 # Where the loader spends its time: the functions that it calls, by the module that calls them.
 PARTS = {
@@ -42,6 +45,8 @@ PARTS = {
     "geometry": ((dataset.vos, "warp_mask"), (dataset.render, "warp_image"), (dataset.render, "warp_mask")),
     "colour": ((dataset.render, "apply_colour"),),
 }
+# A clip's times with and without the losses are sums over so many turns.
+_REPEATS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +58,14 @@ class Config:
         list: a file with the videos to load; by default those of the training list.
         clips: clips of each length; medians are printed.
         crop_size: side of the crop.
+        correspondence: measure what the correspondence losses add; with proposals where the data set has them.
     """
 
     root: Annotated[Path, tyro.conf.Positional] = Path("data/DAVIS/2016")
     list: Path | None = None
     clips: int = 24
     crop_size: int = 384
+    correspondence: bool = False
 
 
 class Clock:
@@ -144,6 +151,29 @@ def measure(source: VideoSource, length: int, config: Config) -> dict[str, float
     return {name: 1000 / length * statistics.median(row.get(name, 0.0) for row in rows[1:]) for name in names}
 
 
+def measure_correspondence(
+    source: VideoSource, length: int, config: Config, wanted: CorrespondenceConfig
+) -> tuple[float, float, float]:
+    """Return milliseconds for a clip of `length` frames without and with `wanted`, and the share that it adds.
+
+    All three are medians over the clips, the share too: each clip is compared with itself.
+    """
+    clip, augmentation = ClipConfig(frames=length), Augmentation(crop_size=config.crop_size)
+    rows: list[tuple[float, float]] = []
+    for number in range(-1, config.clips):
+        # Given frames leave all other draws the same.
+        request = ClipRequest(
+            source=0, video=number % len(source), max_gap=5, seed=number + 1, frames=tuple(range(length))
+        )
+        clock = Clock()
+        for name, losses in (("without", None), ("with", wanted)) * _REPEATS:
+            clock.timed(name, source.load)(request, clip, augmentation, losses)
+        rows.append((1000 / _REPEATS * clock.seconds["without"], 1000 / _REPEATS * clock.seconds["with"]))
+    without, paired = zip(*rows[1:], strict=True)
+    shares = [b / a - 1 for a, b in rows[1:]]
+    return statistics.median(without), statistics.median(paired), statistics.median(shares)
+
+
 def report(by_length: dict[int, dict[str, float]]) -> str:
     """Return the table: milliseconds a frame, and clips per second of the rows that make clips."""
     lines = [f"{'':26}" + "".join(f"{f'{length}-frame clips':>26}" for length in by_length)]
@@ -169,7 +199,22 @@ def main(config: Config) -> None:
     with Image.open(source.videos[0].images / source.videos[0].frames[0]) as first:
         size = f"{first.width}x{first.height}"
     print(f"{len(source)} videos of {size} to {config.crop_size}x{config.crop_size}, one process, one core")
+    if config.correspondence:
+        wanted = CorrespondenceConfig(ocl_objects="both" if _has_proposals(source) else "manual")
+        print(f"ms for a clip without and with correspondence losses (--ocl_objects {wanted.ocl_objects})")
+        for length in (8, 3):
+            without, paired, share = measure_correspondence(source, length, config, wanted)
+            print(f"{length}-frame clips: {without:.2f} and {paired:.2f}, {100 * share:+.1f} %")
+        return
     print(report({length: measure(source, length, config) for length in (8, 3)}))
+
+
+def _has_proposals(source: VideoSource) -> bool:
+    try:
+        source.check_proposals()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Cost of a training step: time beside a calibrating convolution, FLOPs, and peak memory.
 
-Times are given as in scripts/benchmark.py: r = time / (FLOPs of the released code / rate of the convolution). Clips are
-random, networks of base size with random weights, BatchNorm keeps its statistics as in the published training.
+Times are given as in scripts/benchmark.py: r = time / (FLOPs of the released code / rate of the convolution), but for
+BMVOS and EMVOS, whose released code was not measured. Clips are random, networks of base size with random weights,
+BatchNorm keeps its statistics as in the published training.
 
     python scripts/benchmark_train.py                             # the shapes that the released codes were measured at
     python scripts/benchmark_train.py --full --device cuda --precision bf16 --compile       # whole presets, 384x384
 """
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,26 +24,28 @@ from dataset.clip import ClipBatch
 from model.train_state import build_state
 from train import train_step
 from util.calibration import against_calibration, in_own_process
-from util.config import TrainConfig
+from util.config import CorrespondenceConfig, TrainConfig
 from util.device import peak_memory_bytes, select_device
 from util.presets import preset
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A step's batch, and what the released code takes for it on a CPU in fp32."""
+    """A step's batch, and what the released code takes for it on a CPU in fp32; not a number where nobody measured."""
 
     batch: int
     frames: int
     side: int
     objects: int
-    gflop: float
-    peak_mb: float
+    gflop: float = math.nan
+    peak_mb: float = math.nan
 
 
 RELEASED = {
     "stcn": Shape(batch=2, frames=3, side=192, objects=2, gflop=719.8, peak_mb=2475),
     "xmem": Shape(batch=1, frames=4, side=192, objects=3, gflop=731.3, peak_mb=2613),
+    "bmvos": Shape(batch=1, frames=4, side=192, objects=1),
+    "emvos": Shape(batch=1, frames=4, side=192, objects=1),
 }
 
 
@@ -50,7 +54,7 @@ class Config:
     """What to measure.
 
     Attributes:
-        only: networks: stcn, xmem.
+        only: networks: stcn, xmem, bmvos, emvos.
         full: the whole batch of the preset of stage 2 instead of the small shapes of the released codes' figures.
         repeats: measured steps; medians are printed.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -75,6 +79,7 @@ def run_config(config: Config, name: str) -> TrainConfig:
         compile=config.compile,
         pretrained=False,
         freeze_bn="yes",
+        correspondence=CorrespondenceConfig(alpha=0.0),  # benchmark_correspondence.py measures those losses
     )
     if config.full:
         return run

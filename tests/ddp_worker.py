@@ -54,14 +54,19 @@ def dying_case(folder: Path) -> None:
         return real(state, parts, config)
 
     train.train_step = dying
+    words_case(folder)
+
+
+def words_case(folder: Path) -> None:
+    """A whole run from a file of a command line's words."""
     train.command_line((folder / "words").read_text().split())
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     case, place = sys.argv[1], Path(sys.argv[2])
-    if case == "dying":
-        dying_case(place)
+    if case in ("dying", "words"):
+        {"dying": dying_case, "words": words_case}[case](place)
     else:
         with distributed.process_group(torch.device("cpu")):
             {"train": train_case, "batch_norm": batch_norm_case}[case](place)

@@ -11,6 +11,7 @@ from inference import InferenceConfig, build_segmenter
 from model.build import build_model
 from model.clip import ClipNetwork, draw_plan
 from model.losses import segmentation_losses, total_loss
+from model.network import MatchingNetwork
 from tests.golden_clip import clip as synthetic_clip
 
 logger = logging.getLogger(__name__)
@@ -18,7 +19,9 @@ logger = logging.getLogger(__name__)
 
 def tiny(name: str, memory_frames: int = 0, deep_update: float = 0.0, **sizes: int) -> ClipNetwork:
     torch.manual_seed(0)
-    return ClipNetwork(build_model(name, "tiny", **sizes), memory_frames, deep_update).eval()
+    model = build_model(name, "tiny", **sizes)
+    assert isinstance(model, MatchingNetwork)
+    return ClipNetwork(model, memory_frames, deep_update).eval()
 
 
 def clips(count: int, frames: int, objects: int = 2, size: int = 64) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,14 +70,24 @@ def test_values_are_encoded_only_where_they_are_read_later() -> None:
     assert plan.encoded(0).all() and not plan.encoded(7).any()
 
 
-@pytest.mark.parametrize("name", ["stcn", "stcn-corr", "xmem"])
-def test_training_reads_memory_as_the_segmenter_does(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "bijective_k"), [("stcn", 0), ("stcn-corr", 0), ("xmem", 0), ("stcn", 2), ("xmem", 2)]
+)
+def test_training_reads_memory_as_the_segmenter_does(name: str, bijective_k: int) -> None:
     network = tiny(name)
+    network.bijective_k = bijective_k
     images, labels, valid = clips(1, 4)
     with torch.no_grad():
         logits = network(images, masks_of(labels, 2), valid, [0]).logits[0]
     # Every frame in memory, all elements read. XMem: no deep update after the first frame, as in the plan.
-    config = InferenceConfig(mem_every=1, top_k=0, deep_update_every=100, enable_long_term=False)
+    config = InferenceConfig(
+        mem_every=1,
+        top_k=0,
+        deep_update_every=100,
+        enable_long_term=False,
+        matching="bijective" if bijective_k else "softmax",
+        bijective_k=bijective_k,
+    )
     segmenter = build_segmenter(network.network, config)
     for t in range(4):
         given = labels[0, 0] if t == 0 else None
@@ -170,6 +183,8 @@ def test_one_batch_can_be_learnt_by_heart(name: str, mask_channels: int) -> None
 @pytest.mark.parametrize("name", ["stcn", "xmem"])
 def test_base_networks_learn_four_clips_by_heart(name: str) -> None:
     torch.manual_seed(0)
-    network = ClipNetwork(build_model(name, "base"), memory_frames=2, encode_all=True).train()
+    model = build_model(name, "base")
+    assert isinstance(model, MatchingNetwork)
+    network = ClipNetwork(model, memory_frames=2, encode_all=True).train()
     history = learn(network, count=4, objects=2, lr=3e-5, steps=60)
     assert history[-1] < 0.05 * history[0], history

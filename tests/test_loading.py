@@ -15,7 +15,7 @@ from dataset.clip import ClipRequest
 from dataset.loading import BadSampleError, load_clip
 from dataset.vos import find_videos
 from tests.toy_videos import write_davis
-from util.config import Augmentation, ClipConfig, DataConfig, TrainConfig
+from util.config import Augmentation, ClipConfig, CorrespondenceConfig, DataConfig, TrainConfig
 
 CLIP, SMALL = ClipConfig(frames=3, max_objects=2), Augmentation(crop_size=32, crop_scale=(0.5, 1.0))
 
@@ -62,7 +62,8 @@ def test_a_data_set_without_a_good_clip_is_given_up(root: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_loader_passes_on_or_skips_whatever_process_meets_the_file(root: Path, workers: int) -> None:
     data = DataConfig(dataset=(), user_roots=(root,), num_workers=workers)
-    run = TrainConfig(data=data, clip=CLIP, augment=SMALL, batch_size=3, iterations=2)
+    alone = CorrespondenceConfig(alpha=0)
+    run = TrainConfig(data=data, clip=CLIP, augment=SMALL, correspondence=alone, batch_size=3, iterations=2)
     cpu = torch.device("cpu")
     with pytest.raises(ValueError) as error:
         list(build_loader(run, cpu))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from scripts.plot_run import PlotConfig, collect, find_logs, main
-from util.plot import Curve, draw_panels, moving_mean, nice_ticks
+from util.plot import Curve, draw_dots, draw_panels, moving_mean, nice_ticks
 
 BLUE, ORANGE = (31, 101, 183), (217, 83, 25)
 
@@ -56,6 +56,24 @@ def test_curves_are_drawn_where_they_should_be() -> None:
     assert rows_of(left, ORANGE, slice(60, 120)) < 150 < rows_of(left, ORANGE, slice(380, 430))
     assert rows_of(right, ORANGE, slice(60, 120)) > 150  # the colour is the run's in every panel
     assert not (np.abs(right.astype(int) - BLUE).sum(-1) < 60).any()
+
+
+def test_dots_and_their_mean_are_drawn_where_they_should_be() -> None:
+    picture = draw_dots({"J&F": {"a": [0.0, 1.0], "b": [1.0]}, "J": {"b": [0.5, 0.5, 0.5]}})
+    assert picture.dtype == np.uint8 and picture.shape == (280 + 2 * 22 + 12, 2 * 440, 3)
+    panel, other = picture[34:250, 64:424].astype(int), picture[34:250, 504:864].astype(int)
+
+    def rows_of(part: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+        return np.argwhere(np.abs(part - colour).sum(-1) < 60)[:, 0] / part.shape[0]
+
+    left, right = panel[:, :180], panel[:, 180:]
+    # From -0.1 to 1.1: the values 0 and 1 and the mean of both lie at 11/12, 1/12 and 1/2 from above.
+    blue = rows_of(left, BLUE)
+    for place in (1 / 12, 1 / 2, 11 / 12):
+        assert (np.abs(blue - place) < 0.03).sum() > 20
+    assert ((np.abs(blue - 1 / 12) < 0.03) | (np.abs(blue - 1 / 2) < 0.03) | (np.abs(blue - 11 / 12) < 0.03)).all()
+    assert np.abs(rows_of(right, ORANGE) - 1 / 12).max() < 0.03 and not len(rows_of(right, BLUE))
+    assert len(rows_of(other, ORANGE)) and not len(rows_of(other, BLUE))  # the colour is the group's in every panel
 
 
 def test_runs_and_their_stages_become_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

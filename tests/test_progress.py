@@ -1,8 +1,9 @@
-"""The progress bar of a training run."""
+"""The progress bars of work done piece by piece, and of a training run."""
 
 import pytest
 
-from util.progress import TrainingBar, time_left, training_bar
+import util.progress
+from util.progress import TrainingBar, time_left, training_bar, with_speed
 
 SCALARS = {"loss": 1.234, "iou": 0.5, "data_wait": 0.07}
 
@@ -33,3 +34,14 @@ def test_a_bar_that_is_not_shown_is_silent(capsys: pytest.CaptureFixture[str]) -
     bar.show(0.5, 1, SCALARS)
     bar.close(finished=True)
     assert capsys.readouterr().err == ""
+
+
+def test_speed_and_time_left_of_work_in_pieces(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter((100.0, 102.0, 110.0))  # the start, and after each piece
+    monkeypatch.setattr(util.progress.time, "monotonic", lambda: next(clock))
+    assert list(with_speed([[1] * 4, [1] * 4], 16, "searching", "frames", len)) == [[1] * 4, [1] * 4]
+    shown = capsys.readouterr().err
+    assert "searching 0 of 16" in shown
+    assert "0.80 frames/s  0:00:10 left" in shown  # 8 in 10 s, 8 to go

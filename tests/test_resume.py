@@ -19,7 +19,8 @@ from tests.test_train import error_of, flags, lines
 from tests.toy_videos import write_davis
 from util import run_folder
 from util.checkpoint import read_checkpoint
-from util.config import TrainConfig, from_plain, plain
+from util.config import TrainConfig
+from util.plain import from_plain, plain
 from util.presets import preset
 from util.run_folder import checkpoints, open_stage, read_newest, save_step
 from util.stop import stop_signals

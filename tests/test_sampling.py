@@ -5,7 +5,16 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from dataset.sampling import ClipStream, GapSchedule, Shard, StepSampler, draw_frames, draw_objects
+from dataset.sampling import (
+    ClipStream,
+    GapSchedule,
+    Shard,
+    StepSampler,
+    draw_frames,
+    draw_objects,
+    draw_pair,
+    draw_successive_frames,
+)
 
 GAPS = GapSchedule(gaps=(5, 10, 15, 5), starts=(0.0, 0.1, 0.3, 0.9))
 
@@ -104,3 +113,36 @@ def test_a_batch_that_does_not_divide_is_refused_with_the_nearest() -> None:
 def test_the_last_steps_are_plain() -> None:
     steps = ClipStream(**{**vars(stream()), "plain_end": 3})
     assert [steps.requests(step)[0].plain for step in (0, 96, 97, 99)] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("length, count, gap", [(3, 3, 1), (9, 3, 4), (40, 8, 5), (60, 3, 25)])
+def test_two_neighbours_are_successive_and_gaps_hold(length: int, count: int, gap: int) -> None:
+    seen, orders = set(), set()
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        frames = draw_successive_frames(rng, length, count, gap, 0.5)
+        steps = np.diff(frames)
+        assert len(set(frames)) == count and 0 <= min(frames) and max(frames) < length
+        assert np.abs(steps).max() <= gap and (np.all(steps > 0) or np.all(steps < 0)) and 1 in np.abs(steps)
+        pair, anchor = draw_pair(rng, frames)
+        assert abs(frames[pair + 1] - frames[pair]) == 1
+        assert anchor not in (pair, pair + 1) and 0 <= anchor < count
+        seen.add((pair, anchor))
+        orders.add(frames[0] < frames[-1])
+    assert orders == {True, False}
+    # Every place of the pair and every other frame as its anchor.
+    assert len(seen) == (count - 1) * (count - 2)
+
+
+def test_other_neighbours_are_as_far_apart_as_without_a_pair() -> None:
+    """Of three frames one gap is 1, the other has the distances of two frames of a video one frame shorter."""
+    pairs = [draw_successive_frames(np.random.default_rng(seed), 12, 3, 5, 0.0) for seed in range(3000)]
+    plain = [draw_frames(np.random.default_rng(seed), 11, 2, 5, 0.0) for seed in range(3000)]
+    received = np.bincount([max(np.diff(frames)) for frames in pairs], minlength=6)
+    assert received.tolist() == np.bincount([b - a for a, b in plain], minlength=6).tolist()
+
+
+def test_frames_without_a_successive_pair_are_refused() -> None:
+    assert draw_pair(np.random.default_rng(0), (9, 5, 4)) == (1, 0)
+    with pytest.raises(ValueError, match=r"frames \(2, 4, 6\): expected two successive ones for the correspondence"):
+        draw_pair(np.random.default_rng(0), (2, 4, 6))

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -12,13 +13,15 @@ import torch
 import train
 from dataset.build import build_loader
 from dataset.clip import ClipBatch
+from model.clip import ClipOutput
 from model.weights import load_checkpoint
 from tests.toy_videos import toy_model, write_davis
 from util.batch_norm import freeze_batch_norm
 from util.checkpoint import read_checkpoint
-from util.config import OptimConfig, TrainConfig, ValidationConfig, plain, with_defaults
+from util.config import OptimConfig, TrainConfig, ValidationConfig
 from util.optim import RunningMean, build_optimizer, clip_gradient, learning_rate, lr_factor, set_learning_rate
-from util.presets import MODELS, STAGES, preset
+from util.plain import plain, with_defaults
+from util.presets import MODELS, REFERENCE_MODELS, STAGES, preset
 from util.step_metrics import StepMetrics
 
 CPU = torch.device("cpu")
@@ -77,10 +80,11 @@ def test_published_drops_are_at_their_iterations() -> None:
 
 
 def test_published_sizes_of_runs() -> None:
-    runs = {(model, stage): preset(model, "base", stage) for model in MODELS for stage in STAGES}
+    networks = [model for model in MODELS if model not in REFERENCE_MODELS]
+    runs = {(model, stage): preset(model, "base", stage) for model in networks for stage in STAGES}
     iterations = {"xmem": (150, 250, 160, 110), "stcn": (300, 500, 300, 150), "stcn-corr": (300, 500, 300, 150)}
     batches = {"xmem": (16, 8, 8, 8), "stcn": (16, 8, 8, 8), "stcn-corr": (16, 8, 8, 16)}
-    for model in MODELS:
+    for model in networks:
         assert tuple(runs[model, stage].iterations // 1000 for stage in STAGES) == iterations[model]
         assert tuple(runs[model, stage].batch_size for stage in STAGES) == batches[model]
         assert [runs[model, stage].clip.max_objects for stage in STAGES] == [1] + 3 * [3 if model == "xmem" else 2]
@@ -88,7 +92,7 @@ def test_published_sizes_of_runs() -> None:
         assert runs[model, "1"].clip.gap_starts[-1] == 0.8 and runs[model, "1"].data.dataset == ("bl30k",)
         assert {run.seed for run in runs.values()} == {14159265}
     assert [runs["xmem", stage].clip.plain_end for stage in STAGES] == [0, 0, 10_000, 10_000]
-    assert [runs[model, "3"].data.davis_weight for model in MODELS] == [5, 5, 1]
+    assert [runs[model, "3"].data.davis_weight for model in networks] == [5, 5, 1]
     corr = runs["stcn-corr", "2"]
     assert (corr.loss.dice, corr.loss.dice_background, corr.optim.weight_decay) == (0.4, True, 1e-7)
 
@@ -112,6 +116,39 @@ def test_three_learning_rates_of_stcn_corr() -> None:
     assert sorted(group["lr"] for group in optimizer.param_groups) == [2.0, 4.0, 10.0]
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
     assert len(build_optimizer(model.named_parameters(), preset("stcn").optim).param_groups) == 1
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_the_optimiser_does_not_mind_memory_layouts(kind: Literal["adam", "adamw"]) -> None:
+    # On a CPU the fused step takes numbers as they lie in memory.
+    weight = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    config = OptimConfig(optimizer=kind, lr=0.1, weight_decay=0.01)
+    last, first = torch.channels_last, torch.contiguous_format
+    ours = torch.nn.Parameter(weight.contiguous(memory_format=last))
+    theirs = torch.nn.Parameter(weight.clone())
+    optimizer = build_optimizer([("weight", ours)], config)
+    reference = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind]([theirs], lr=0.1, weight_decay=0.01)
+    for layout in (last, first, last):
+        gradient = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+        ours.grad, theirs.grad = gradient.contiguous(memory_format=layout), gradient
+        optimizer.step()
+        reference.step()
+        torch.testing.assert_close(ours, theirs, check_stride=False)
+        ours.data = ours.data.contiguous(memory_format=layout)  # the state keeps its layout, as after a resume
+    assert ours.is_contiguous(memory_format=last)
+
+
+def test_layouts_of_weights(root: Path) -> None:
+    state = train.build_state(small_run(root), CPU)
+    weights = dict(state.model.named_parameters())
+    for name in (
+        "key_proj.key_proj.weight",
+        "value_encoder.fuser.block2.conv1.weight",
+        "decoder.fuser.block1.conv1.weight",
+    ):
+        assert weights[name].is_contiguous()
+    for name in ("key_encoder.layer3.0.conv1.weight", "decoder.up_16_8.skip_conv.weight"):
+        assert weights[name].is_contiguous(memory_format=torch.channels_last) and not weights[name].is_contiguous()
 
 
 @pytest.mark.parametrize("size", ["base", "tiny"])
@@ -225,10 +262,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
 
     def spoilt(
         state: train.TrainState, parts: Sequence[ClipBatch], config: TrainConfig
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        metrics, logits = real(state, parts, config)
+    ) -> tuple[dict[str, torch.Tensor], ClipOutput]:
+        metrics, output = real(state, parts, config)
         seen.append(parts[0].names)
-        return metrics if state.step < 3 else metrics | {"dice": torch.tensor([float("nan")])}, logits
+        return metrics if state.step < 3 else metrics | {"dice": torch.tensor([float("nan")])}, output
 
     monkeypatch.setattr(train, "train_step", spoilt)
     words = flags(root, folder, "--iterations", "9", "--save_every", "2", "--log_every", "5")
@@ -284,7 +321,7 @@ def test_print_config_prints_the_resolved_run(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--model", "xmen"], "no preset for model 'xmen': expected xmem, stcn, stcn-corr."),
+        (["--model", "xmen"], "no preset for model 'xmen': expected xmem, stcn, stcn-corr, bmvos, emvos."),
         (
             ["--batchsize", "3"],
             "unknown flag --batchsize: the nearest is --batch_size; train.py --help lists the flags",

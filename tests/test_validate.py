@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from dataset.annotated import open_annotated
+from inference.match_accuracy import make_match_report, measure_videos
 from inference.propagate import build_views, propagate
 from inference.report import score_folders
 from inference.validate import FIGURES, open_validation, validate
@@ -48,7 +50,7 @@ def config_of(root: Path) -> ValidationConfig:
 
 
 def by_folders(model: MatchingNetwork, config: ValidationConfig, place: Path) -> dict[str, float]:
-    """Return the figures the long way: all masks to a folder, then the scorer."""
+    """Return J&F, J and F the long way: all masks to a folder, then the scorer."""
     evaluation, videos = open_validation(config)
     views = build_views(model, (config.val_size,))
     for video in videos:
@@ -58,10 +60,23 @@ def by_folders(model: MatchingNetwork, config: ValidationConfig, place: Path) ->
     return {figure: report.mean[figure] for figure in FIGURES}
 
 
+def of_masks(figures: dict[str, float]) -> dict[str, float]:
+    return {figure: figures[figure] for figure in FIGURES}
+
+
 def test_the_figures_are_those_of_segmenting_and_scoring(root: Path, tmp_path: Path) -> None:
     figures = validate(toy_model(), config_of(root), CPU)
-    assert figures == by_folders(toy_model(), config_of(root), tmp_path)
+    assert of_masks(figures) == by_folders(toy_model(), config_of(root), tmp_path)
     assert figures["J&F"] == pytest.approx((figures["J-Mean"] + figures["F-Mean"]) / 2) and 0 < figures["J&F"] < 1
+
+
+def test_the_matches_are_those_of_a_measurement(root: Path) -> None:
+    figures = validate(toy_model().train(), config_of(root), CPU)
+    videos = open_annotated(open_validation(config_of(root))[0])
+    alone = make_match_report(dict(measure_videos(toy_model(), videos, size=48, device=CPU)))
+    # No video is long enough for a gap of 20 frames, one for a gap of 5.
+    assert list(alone.figures()) == [f"match_{kind}_{gap}" for gap in (1, 5) for kind in ("foreground", "background")]
+    assert {name: value for name, value in figures.items() if name not in FIGURES} == alone.figures()
 
 
 def test_other_weights_can_be_validated(root: Path, tmp_path: Path) -> None:
@@ -70,7 +85,8 @@ def test_other_weights_can_be_validated(root: Path, tmp_path: Path) -> None:
         for parameter in other.parameters():
             parameter.mul_(0.7)
     figures = validate(toy_model(), config_of(root), CPU, weights=other.state_dict())
-    assert figures == by_folders(other, config_of(root), tmp_path) != validate(toy_model(), config_of(root), CPU)
+    assert of_masks(figures) == by_folders(other, config_of(root), tmp_path)
+    assert figures != validate(toy_model(), config_of(root), CPU)
 
 
 def test_training_notices_nothing(root: Path) -> None:
@@ -98,7 +114,7 @@ def test_the_single_object_release(tmp_path: Path) -> None:
     (tmp_path / "ImageSets/2016").mkdir(parents=True)
     (tmp_path / "ImageSets/2016/val.txt").write_text("b\na\n")
     config = ValidationConfig(val_dataset="d16", val_root=tmp_path, val_size=48)
-    assert validate(toy_model(), config, CPU) == by_folders(toy_model(), config, tmp_path / "out")
+    assert of_masks(validate(toy_model(), config, CPU)) == by_folders(toy_model(), config, tmp_path / "out")
 
 
 def test_two_ranks_get_what_one_process_gets(root: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from dataset.sources import find_sources
 from dataset.static import find_static, read_static_mask
 from dataset.vos import VideoSource, find_videos
 from tests.toy_videos import HEIGHT, WIDTH, write_davis, write_video
-from util.config import Augmentation, ClipConfig, DataConfig, TrainConfig
+from util.config import Augmentation, ClipConfig, CorrespondenceConfig, DataConfig, TrainConfig
 from util.palette import write_mask
 
 CLIP = ClipConfig(frames=3, max_objects=2)
@@ -240,7 +240,8 @@ def test_static_errors_are_named(tmp_path: Path) -> None:
 
 def run_config(root: Path, workers: int) -> TrainConfig:
     data = DataConfig(dataset=(), user_roots=(root, root), user_weights=(2, 1), num_workers=workers)
-    return TrainConfig(data=data, clip=CLIP, augment=SMALL, batch_size=3, iterations=4)
+    alone = CorrespondenceConfig(alpha=0)
+    return TrainConfig(data=data, clip=CLIP, augment=SMALL, correspondence=alone, batch_size=3, iterations=4)
 
 
 def same(a: ClipBatch, b: ClipBatch) -> bool:

@@ -10,9 +10,12 @@ from torch import Tensor
 
 from model.build import build_model
 from model.network import MatchingNetwork
+from model.reference import ReferenceNetwork
 from model.weights import extract_weights, identify, load_checkpoint, load_weights
 from tests.golden_weights import fill, fill_state_dict, released_state_dict
 from util.checkpoint import save_checkpoint
+
+Network = MatchingNetwork | ReferenceNetwork
 
 # What XMem's sensory memory (64 channels) adds to, and changes in, the network without one.
 SENSORY = {
@@ -37,13 +40,13 @@ def released(name: str) -> dict[str, Tensor]:
     return released_state_dict("xmem_nosensory") | {key: fill(key, shape) for key, shape in SENSORY.items()}
 
 
-def tiny(name: str, **sizes: int) -> tuple[MatchingNetwork, dict[str, Tensor]]:
+def tiny(name: str, **sizes: int) -> tuple[Network, dict[str, Tensor]]:
     """A tiny network and deterministic weights for it (which it does not hold)."""
     model = build_model(name, "tiny", **sizes)
     return model, fill_state_dict(model.state_dict())
 
 
-def holds(model: MatchingNetwork, weights: Mapping[str, Tensor]) -> bool:
+def holds(model: Network, weights: Mapping[str, Tensor]) -> bool:
     state = model.state_dict()
     return list(sorted(state)) == sorted(weights) and all(torch.equal(state[key], weights[key]) for key in state)
 
@@ -69,6 +72,38 @@ def test_released_state_dicts(tmp_path: Path, file: str, name: str, hidden_dim: 
     kept = {key: tensor for key, tensor in weights.items() if not key.startswith("key_proj2.")}
     assert len(weights) - len(kept) == (2 if file == "voscorr_train" else 0)
     assert holds(model, kept)
+
+
+@pytest.mark.parametrize("name", ["bmvos", "emvos"])
+def test_released_reference_networks(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    weights = released_state_dict(name)
+    for key, figures in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
+        weights[f"vos.encoder.{key}"] = torch.tensor(figures)[None, :, None, None]
+    torch.save({"module." + key: tensor for key, tensor in weights.items()}, tmp_path / "released.pth")
+    model = load_checkpoint(tmp_path / "released.pth")
+    config = model.config
+    assert (config.name, config.size, config.key_dim) == (name, "base", 512)
+    assert (config.value_dim, config.hidden_dim, config.mask_channels) == (0, 0, 0)
+    assert not model.training and holds(model, weights) and not caplog.messages
+    del weights["vos.decoder.deconv3.deconv.bias"]
+    assert complaint(model, weights).startswith(
+        f"checkpoint a.pth does not fit {name} (base); they are of {name} in other sizes, or incomplete"
+    )
+
+
+@pytest.mark.parametrize("name", ["bmvos", "emvos"])
+def test_own_reference_networks(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    model, weights = tiny(name, key_dim=24)
+    assert len(weights) > 100
+    save_checkpoint(tmp_path / "a.pth", {"format": "corrvos", "version": 1, "network": weights, "step": 1})
+    loaded = load_checkpoint(tmp_path / "a.pth")
+    assert loaded.config == model.config and holds(loaded, weights)
+    # The deterministic weights fill these buffers, too, which nothing here uses.
+    said = "checkpoint {}: vos.encoder.{} is not ImageNet's, which pictures are normalised with here"
+    assert caplog.messages == [said.format(tmp_path / "a.pth", key) for key in ("mean", "std")]
+    other = "emvos" if name == "bmvos" else "bmvos"
+    assert f"they look like {name}: build that network" in complaint(build_model(other, "tiny"), weights)
+    assert f"they look like {name}: build that network" in complaint(build_model("stcn", "tiny"), weights)
 
 
 def test_what_only_training_needs_is_left_out_aloud(caplog: pytest.LogCaptureFixture) -> None:
@@ -135,6 +170,7 @@ def test_a_fifth_channel_changes_nothing_at_first(name: str, caplog: pytest.LogC
     image, masks = torch.randn(1, 3, 32, 48), torch.rand(1, 2, 32, 48)
     values = []
     for model in (small.eval(), large.eval()):
+        assert isinstance(model, MatchingNetwork)
         f16 = model.encode_key(image).f16
         values.append(model.encode_value(image, f16, masks, deep_update=False)[0])
     assert torch.allclose(values[0], values[1], atol=1e-5)
@@ -153,12 +189,13 @@ def test_back_to_four_channels(caplog: pytest.LogCaptureFixture) -> None:
     image, mask = torch.randn(1, 3, 32, 32), torch.rand(1, 1, 32, 32)
     values = []
     for model in (small.eval(), large.eval()):
+        assert isinstance(model, MatchingNetwork)
         f16 = model.encode_key(image).f16
         values.append(model.encode_value(image, f16, mask, deep_update=False)[0])
     assert torch.allclose(values[0], values[1], atol=1e-5)
 
 
-def complaint(model: MatchingNetwork, weights: Mapping[str, object]) -> str:
+def complaint(model: Network, weights: Mapping[str, object]) -> str:
     """The error's text; the network must not have changed."""
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     with pytest.raises(ValueError) as caught:
@@ -202,7 +239,7 @@ def test_files_that_are_no_network(tmp_path: Path) -> None:
     resnet: dict[str, object] = {f"layer1.{index}.weight": torch.zeros(1) for index in range(5)}
     assert complaint_of(resnet) == (
         "checkpoint FILE is of an unknown architecture: it starts with layer1.0.weight, layer1.1.weight, "
-        "layer1.2.weight, ... 2 more. Expected one of xmem, stcn, stcn-corr"
+        "layer1.2.weight, ... 2 more. Expected one of xmem, stcn, stcn-corr, bmvos, emvos"
     )
     assert complaint_of({"step": 3, "optimizer": {}}).endswith("model_state_dict. It holds step, optimizer")
     assert complaint_of({}).endswith("It holds nothing")

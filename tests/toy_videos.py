@@ -18,7 +18,9 @@ def toy_model(name: str = "xmem") -> MatchingNetwork:
     """Return a tiny network; the weights are the same each time."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build_model(name, size="tiny", key_dim=8, value_dim=8).eval()
+        model = build_model(name, size="tiny", key_dim=8, value_dim=8).eval()
+        assert isinstance(model, MatchingNetwork)
+        return model
 
 
 def toy_checkpoint(path: Path) -> Path:

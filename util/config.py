@@ -4,13 +4,9 @@ They lie together, because presets fill all of them at once, and below everythin
 on the code that they configure.
 """
 
-import dataclasses
-import types
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
-
-T = TypeVar("T")
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +17,8 @@ class DataConfig:
     """Training sets, mixed: davis, youtube, mose, bl30k, static, sample. One's own: --user_roots, --user_sources."""
     davis_root: Path = Path("data/DAVIS/2017/trainval")
     """DAVIS-2017 or DAVIS-2016: the folder that holds JPEGImages and Annotations."""
+    davis_list: Path | None = None
+    """A file with the names of the videos of DAVIS to train on, one on each line; the others are left out."""
     youtube_root: Path = Path("data/YouTube/train_480p")
     """YouTube-VOS 2019: the folder that holds JPEGImages and Annotations."""
     youtube_list: Path | None = None
@@ -66,7 +64,9 @@ class ValidationConfig:
     val_root: Path | None = None
     """Its folder (default: its place under data/)."""
     val_split: str = "val"
-    """val or train."""
+    """val or train. Figures on the split that chose best.pth are not those of unseen videos: report last.pth there."""
+    val_list: Path | None = None
+    """A file with the names of the videos to validate on, one on each line, such as those that --davis_list lacks."""
     val_size: int = 480
     """Pixels of the shorter side at which the network works; -1 is native."""
 
@@ -81,6 +81,8 @@ class ClipConfig:
     """Memory frames that a frame reads: the first, the others drawn; 0 reads all previous."""
     max_objects: int = 3
     """Objects of a clip; of more, so many are drawn."""
+    min_object_pixels: int = 0
+    """Pixels of the first crop that an object must cover to count; 0 is one of 2048 of the crop's."""
     gaps: tuple[int, ...] = (5, 10, 15, 5)
     """Largest distances between neighbouring frames, one after the other."""
     gap_starts: tuple[float, ...] = (0.0, 0.1, 0.3, 0.9)
@@ -91,6 +93,15 @@ class ClipConfig:
     """Last steps of the run without rotation and shear of single frames (XMem: 10,000)."""
     deep_update: float = 0.2
     """Probability of a deep update of XMem's sensory memory on a frame."""
+    matching: Literal["softmax", "bijective"] = "softmax"
+    """bijective: each memory element of STCN or XMem counts for its best queries alone; an experiment."""
+    bijective_k: int = 4
+    """So many queries; 0: all count."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value out of range."""
+        if self.min_object_pixels < 0:
+            raise ValueError(f"min_object_pixels {self.min_object_pixels}: expected at least 0.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +118,8 @@ class Augmentation:
     """Scale of a static picture; drawn once per clip."""
     flip: float = 0.5
     """Probability that a clip is mirrored."""
+    vertical_flip: float = 0.0
+    """Probability that a clip is turned upside down by a mirror."""
     grey: float = 0.05
     """Probability that a clip is grey."""
     clip_jitter: tuple[float, float, float, float] = (0.1, 0.03, 0.03, 0.0)
@@ -125,6 +138,8 @@ class Augmentation:
     """Standard deviation of its displacements, in halves of the crop."""
     spline_points: int = 12
     """Number of its control points."""
+    paste: float = 0.0
+    """Probability that another clip's object, as background, is pasted onto a clip."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for values out of range."""
@@ -133,6 +148,9 @@ class Augmentation:
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise ValueError(f"crop_scale {low} {high}: expected 0 < smallest <= largest <= 1.")
+        for name in ("vertical_flip", "paste"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)}: expected a probability, 0 to 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +167,56 @@ class LossConfig:
     """Weight of the Dice loss; 0 leaves it out."""
     dice_background: bool = False
     """The Dice loss counts the background as one more class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrespondenceConfig:
+    """The correspondence losses: L = L_seg + alpha (L_PCL + beta L_OCL) (paper Eq. 12)."""
+
+    pcl: bool = True
+    """Pixel-level correspondence loss on the matching keys."""
+    ocl: bool = True
+    """Object-level correspondence loss on the matching keys."""
+    alpha: float = 0.2
+    """Weight of both at the end of --ramp; 0 leaves them out, and their clips are drawn as if they were not there."""
+    beta: float = 0.5
+    """Weight of the object-level loss within it."""
+    ramp: tuple[float, float] = (0.2, 0.6)
+    """Shares of the run between which the weight rises from 0 to --alpha."""
+    pcl_negatives: Literal["intra", "inter", "both"] = "both"
+    """Anchors that a position must be told from: of its own clip, of the other clips of the batch, or both."""
+    pcl_variant: Literal["paper", "released"] = "paper"
+    """released: the loss of the paper authors' code, on a head of its own (stcn and stcn-corr)."""
+    ocl_objects: Literal["manual", "auto", "both"] = "both"
+    """Objects to compare: annotated ones, proposals of scripts/extract_proposals.py, or both."""
+    gather_negatives: bool = False
+    """Take negatives from the clips of all processes instead of the process's own."""
+    view_scale: tuple[float, float] = (0.5, 1.0)
+    """Side of the crop's part that the view of a frame shows; drawn once per clip."""
+    view_size: int = 0
+    """Side of the view in pixels; 0 is half the crop's, but at least 128 where the crop has as many."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values out of range."""
+        if self.alpha < 0 or self.beta < 0:
+            raise ValueError(f"alpha {self.alpha}, beta {self.beta}: expected at least 0.")
+        if not 0 <= self.ramp[0] <= self.ramp[1] <= 1:
+            raise ValueError(f"ramp {self.ramp[0]} {self.ramp[1]}: expected 0 <= start <= end <= 1.")
+        if not 0 < self.view_scale[0] <= self.view_scale[1] <= 1:
+            raise ValueError(
+                f"view_scale {self.view_scale[0]} {self.view_scale[1]}: expected 0 < smallest <= largest <= 1."
+            )
+        if self.view_size < 0 or self.view_size % 16:
+            raise ValueError(f"view_size {self.view_size}: expected a multiple of 16, the stride of the networks.")
+
+    @property
+    def active(self) -> bool:
+        """Whether a run has any of the losses at any time."""
+        return self.alpha > 0 and (self.pcl or self.ocl)
+
+    def view_side(self, crop_size: int) -> int:
+        """Return the side of the view in pixels for a crop."""
+        return self.view_size or min(max(crop_size // 32 * 16, 128), crop_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +250,7 @@ class TrainConfig:
     """A training run. The preset of --model, --size and --stage gives the defaults of all other flags."""
 
     model: str = "xmem"
-    """xmem, stcn or stcn-corr."""
+    """xmem, stcn, stcn-corr, bmvos or emvos."""
     size: str = "base"
     """base (published) or tiny (laptops)."""
     stage: str = "2"
@@ -198,7 +266,8 @@ class TrainConfig:
     pretrained: bool = True
     """Start the encoders of base networks from ImageNet weights."""
     imagenet_weights: tuple[Path, ...] = ()
-    """Files with torchvision's ResNet-50 and ResNet-18 weights; default: torchvision's cache, else a download."""
+    """Files with torchvision's weights: ResNet-50's and ResNet-18's, or for BMVOS and EMVOS DenseNet-121's; default:
+    torchvision's cache, else a download."""
     iterations: int = 160_000
     """Steps."""
     max_minutes: float = 0.0
@@ -215,6 +284,8 @@ class TrainConfig:
     """auto is fp32 on a CPU and fp16 on a GPU."""
     freeze_bn: Literal["auto", "yes", "no"] = "auto"
     """BatchNorm keeps its statistics; auto: yes unless the encoders start from random weights."""
+    freeze_encoder: Literal["auto", "yes", "no"] = "auto"
+    """The image encoder gets no gradient; auto: EMVOS's, where it starts from ImageNet weights (published)."""
     compile: bool = False
     """Compile encoders and decoder with torch.compile."""
     save_every: int = 5_000
@@ -233,57 +304,10 @@ class TrainConfig:
     clip: ClipConfig = field(default_factory=ClipConfig)
     augment: Augmentation = field(default_factory=Augmentation)
     loss: LossConfig = field(default_factory=LossConfig)
+    correspondence: CorrespondenceConfig = field(default_factory=CorrespondenceConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def folder(self) -> Path:
         """Return the folder of the run."""
         return self.output or Path("runs") / f"{self.model}-{self.size}-s{self.stage}"
-
-
-def plain(config: Any) -> Any:
-    """Return a configuration as dictionaries, lists, numbers and strings, for JSON and checkpoints."""
-    if dataclasses.is_dataclass(config):
-        return {item.name: plain(getattr(config, item.name)) for item in dataclasses.fields(config)}
-    if isinstance(config, (tuple, list)):
-        return [plain(item) for item in config]
-    return str(config) if isinstance(config, Path) else config
-
-
-def from_plain(kind: type[T], values: dict[str, Any]) -> T:
-    """Return the configuration that `plain` made into `values`; what is missing takes its default.
-
-    Names that the class does not have, such as those of a newer program, are left out.
-    """
-    hints = get_type_hints(kind)
-    known = {item.name: values[item.name] for item in dataclasses.fields(kind) if item.name in values}  # type: ignore[arg-type]
-    return kind(**{name: _typed(hints[name], value) for name, value in known.items()})
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    if dataclasses.is_dataclass(hint):
-        return from_plain(hint, value)  # type: ignore[arg-type]
-    if get_origin(hint) is types.UnionType:  # "X | None"
-        return _typed(get_args(hint)[0], value)
-    if get_origin(hint) is tuple:
-        return tuple(_typed(get_args(hint)[0], item) for item in value)
-    return Path(value) if hint is Path else value
-
-
-def with_defaults(config: T) -> type[T]:
-    """Return a subclass of a configuration's class whose defaults are its values, in nested groups too.
-
-    Command lines are generated from classes; so the help shows the values of the preset that was chosen.
-    """
-    members: list[tuple[str, Any, Any]] = []
-    for item in dataclasses.fields(config):  # type: ignore[arg-type]
-        value = getattr(config, item.name)
-        if dataclasses.is_dataclass(value):
-            group = with_defaults(value)
-            members.append((item.name, group, field(default_factory=group)))
-        else:
-            members.append((item.name, item.type, field(default=value)))
-    kind = type(config)
-    return dataclasses.make_dataclass(kind.__name__, members, bases=(kind,), frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 import io
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -40,6 +40,25 @@ def with_progress(results: Iterable[R], total: int, label: str, units: Callable[
             yield result
             done += units(result)
             bar.update(min(done, max(total, 1)))
+
+
+def with_speed(
+    results: Iterable[R], total: int, label: str, unit: str, units: Callable[[R], int] = lambda _: 1
+) -> Generator[R, None, None]:
+    """Do as `with_progress`, and show how many of the `unit`, such as "frames", are done per second, and the time left.
+
+    Results may be taken at any pace: what is shown is the mean since the first was asked for.
+    """
+    done, began = 0, time.monotonic()
+    text = progressbar.FormatCustomText("  %(speed).2f " + unit + "/s" + _LEFT, {"speed": 0.0, "left": "?"})
+    widgets = [f"{label} ", progressbar.SimpleProgress(), " ", progressbar.Bar(), text]
+    with progressbar.ProgressBar(max_value=max(total, 1), widgets=widgets, fd=CurrentStderr()) as bar:
+        for result in results:
+            done += units(result)
+            seconds = max(time.monotonic() - began, 1e-9)
+            text.update_mapping(speed=done / seconds, left=time_left(0.0, min(done / max(total, 1), 1.0), seconds))
+            bar.update(min(done, max(total, 1)))
+            yield result
 
 
 class TrainingBar:

@@ -17,7 +17,8 @@ from typing import Any
 
 from util.atomic import atomic_write
 from util.checkpoint import read_checkpoint, save_checkpoint
-from util.config import TrainConfig, from_plain, plain
+from util.config import TrainConfig
+from util.plain import from_plain, plain
 
 logger = logging.getLogger(__name__)
 

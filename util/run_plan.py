@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from util import cli
-from util.config import TrainConfig, plain, with_defaults
+from util.config import TrainConfig
+from util.plain import plain, with_defaults
 from util.presets import check_chain, preset
 from util.run_folder import LAST, find_run, read_record
 

@@ -50,7 +50,7 @@ def map_processes(function: Callable[[T], R], tasks: Iterable[T], processes: int
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise ChildProcessError(
-            f"one of the {processes} processes died, perhaps for want of memory. Try again with less --processes."
+            f"one of the {processes} processes died, perhaps for want of memory. Try again with fewer."
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -115,6 +116,39 @@ def test_three_learning_rates_of_stcn_corr() -> None:
     assert sorted(group["lr"] for group in optimizer.param_groups) == [2.0, 4.0, 10.0]
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
     assert len(build_optimizer(model.named_parameters(), preset("stcn").optim).param_groups) == 1
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_the_optimiser_does_not_mind_memory_layouts(kind: Literal["adam", "adamw"]) -> None:
+    # On a CPU the fused step takes numbers as they lie in memory.
+    weight = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    config = OptimConfig(optimizer=kind, lr=0.1, weight_decay=0.01)
+    last, first = torch.channels_last, torch.contiguous_format
+    ours = torch.nn.Parameter(weight.contiguous(memory_format=last))
+    theirs = torch.nn.Parameter(weight.clone())
+    optimizer = build_optimizer([("weight", ours)], config)
+    reference = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind]([theirs], lr=0.1, weight_decay=0.01)
+    for layout in (last, first, last):
+        gradient = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+        ours.grad, theirs.grad = gradient.contiguous(memory_format=layout), gradient
+        optimizer.step()
+        reference.step()
+        torch.testing.assert_close(ours, theirs, check_stride=False)
+        ours.data = ours.data.contiguous(memory_format=layout)  # the state keeps its layout, as after a resume
+    assert ours.is_contiguous(memory_format=last)
+
+
+def test_layouts_of_weights(root: Path) -> None:
+    state = train.build_state(small_run(root), CPU)
+    weights = dict(state.model.named_parameters())
+    for name in (
+        "key_proj.key_proj.weight",
+        "value_encoder.fuser.block2.conv1.weight",
+        "decoder.fuser.block1.conv1.weight",
+    ):
+        assert weights[name].is_contiguous()
+    for name in ("key_encoder.layer3.0.conv1.weight", "decoder.up_16_8.skip_conv.weight"):
+        assert weights[name].is_contiguous(memory_format=torch.channels_last) and not weights[name].is_contiguous()
 
 
 @pytest.mark.parametrize("size", ["base", "tiny"])

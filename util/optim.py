@@ -18,7 +18,29 @@ def build_optimizer(parameters: Iterable[tuple[str, nn.Parameter]], config: Opti
     groups = [{"params": group, "factor": factor, "lr": factor * config.lr} for factor, group in by_factor.items()]
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     device = next(iter(by_factor.values()))[0].device
-    return kind(groups, weight_decay=config.weight_decay, fused=device.type in ("cpu", "cuda"))
+    optimizer = kind(groups, weight_decay=config.weight_decay, fused=device.type in ("cpu", "cuda"))
+    optimizer.register_step_pre_hook(_join_layouts)
+    return optimizer
+
+
+def _join_layouts(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    # On a CPU the fused step pairs numbers by their place in memory and does not look at strides. They differ where
+    # the optimiser's state comes from a checkpoint of another device.
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter.grad = _laid_out_as(parameter, parameter.grad)
+            state = optimizer.state.get(parameter, {})
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.dim():
+                    state[name] = _laid_out_as(parameter, value)
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    steps = zip(parameter.shape, parameter.stride(), value.stride(), strict=True)
+    if all(wanted == found for size, wanted, found in steps if size > 1):
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def lr_factor(name: str, config: OptimConfig) -> float:

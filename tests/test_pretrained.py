@@ -103,7 +103,7 @@ def test_without_weights_training_stops_and_says_both_ways_on(
     with pytest.raises(ValueError, match="none of .*r18.pth holds torchvision's ResNet-50. Give"):
         load_imagenet(model, files[:1])
     words = ["--model", "stcn", "--stage", "2", "--dataset", "sample", "--sample_root", str(tmp_path / "sample")]
-    words += ["--num_workers", "0", "--output", str(tmp_path / "run"), "--device", "cpu"]
+    words += ["--num_workers", "0", "--output", str(tmp_path / "run"), "--device", "cpu", "--ocl_objects", "manual"]
     message = error_of(lambda: train.command_line([*words, "--imagenet_weights", "/nowhere/a.pth"]), capsys)
     assert message.startswith("error: no ImageNet weights (ResNet-50)") and message.endswith(both)
     assert not (tmp_path / "run").exists()

@@ -100,19 +100,20 @@ def test_folded_batch_norm_computes_the_same(model: MatchingNetwork, image: torc
 @pytest.mark.parametrize("bias", [False, True])
 def test_kept_statistics_fold_into_the_convolution(bias: bool) -> None:
     torch.manual_seed(0)
-    pair = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=bias), nn.BatchNorm2d(4)).double()
+    conv, norm = nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=bias), nn.BatchNorm2d(4)
+    pair = nn.Sequential(conv, norm).double()
     pair(torch.randn(8, 3, 9, 9).double())  # statistics to keep
-    nn.init.uniform_(pair[1].weight, 0.5, 2.0)
+    nn.init.uniform_(norm.weight, 0.5, 2.0)
     x = torch.randn(2, 3, 9, 9).double()
     pair.eval()
     weight = torch.randn(2, 4, 5, 5).double()
     results = []
-    for y in (pair(x), convolve_and_normalise(pair[0], pair[1], x)):
+    for y in (pair(x), convolve_and_normalise(conv, norm, x)):
         results.append([y, *torch.autograd.grad((y * weight).sum(), list(pair.parameters()))])
     torch.testing.assert_close(results[1], results[0])
     pair.train()
-    torch.testing.assert_close(convolve_and_normalise(pair[0], pair[1], x), pair(x))
-    torch.testing.assert_close(convolve_and_normalise(pair[0], nn.Identity(), x), pair[0](x))
+    torch.testing.assert_close(convolve_and_normalise(conv, norm, x), pair(x))
+    torch.testing.assert_close(convolve_and_normalise(conv, nn.Identity(), x), conv(x))
 
 
 @pytest.mark.parametrize("shared_first", [True, False])

@@ -188,5 +188,5 @@ def test_base_networks_learn_four_clips_by_heart(name: str) -> None:
     model = build_model(name, "base")
     assert isinstance(model, MatchingNetwork)
     network = ClipNetwork(model, memory_frames=2, encode_all=True).train()
-    history = learn(network, count=4, objects=2, lr=3e-5, steps=60)
+    history = learn(network, count=4, objects=2, lr=3e-5, steps=120)
     assert history[-1] < 0.05 * history[0], history

@@ -1,6 +1,6 @@
 """Which of the known layouts a folder of videos or pictures has, and where its parts lie."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,14 +42,8 @@ class Part:
 
     def training_videos(self) -> list[str]:
         """Return the videos that its list for training names, in natural order; all if it has no such list."""
-        lists = {path.parent.name: path for path in self.lists if path.stem == "train"}
-        path = next((lists[place] for place in ("2017", "2016", "480p") if place in lists), None)
-        if path is None:
-            return self.videos()
-        lines = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
-        # The 2016 release's lines are "/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png".
-        listed = {line.split("/")[-2] if "/" in line else line for line in lines}
-        return [video for video in self.videos() if video in listed]
+        found = read_training_list(self.lists)
+        return self.videos() if found is None else [video for video in self.videos() if video in found[0]]
 
     def first_only(self) -> frozenset[str]:
         """Return the videos whose masks are kept back but for the first: those that test lists name."""
@@ -88,6 +82,26 @@ def find_layout(root: Path) -> Layout:
     if layout is None:
         raise ValueError(_explain(root))
     return layout
+
+
+def read_training_list(lists: Iterable[Path]) -> tuple[list[str], str] | None:
+    """Read which videos of a DAVIS root are for training.
+
+    Args:
+        lists: its lists, `ImageSets/RELEASE/*.txt`, of which the newest release's train.txt counts.
+
+    Returns:
+        The videos' names in the list's order and the release: 2017, 2016 or 480p, which is the first release of 2016.
+        None if there is no such list.
+    """
+    paths = {path.parent.name: path for path in lists if path.name == "train.txt"}
+    for release in ("2017", "2016", "480p"):
+        if release in paths:
+            lines = [line.strip() for line in paths[release].read_text().splitlines() if line.strip()]
+            if release == "480p":  # lines are "/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png"
+                lines = [line.split()[0].split("/")[-2] for line in lines]
+            return list(dict.fromkeys(lines)), release
+    return None
 
 
 def subfolders(folder: Path) -> list[str]:

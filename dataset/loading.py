@@ -7,7 +7,8 @@ from typing import Literal
 
 from dataset.clip import Clip, ClipRequest
 from dataset.sources import Source
-from util.config import Augmentation, ClipConfig, CorrespondenceConfig
+from util.config import CorrespondenceConfig
+from util.data_config import Augmentation, ClipConfig
 
 logger = logging.getLogger(__name__)
 

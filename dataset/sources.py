@@ -12,7 +12,8 @@ from dataset.sample import make_sample
 from dataset.static import find_static
 from dataset.views import uses_proposals
 from dataset.vos import find_videos
-from util.config import Augmentation, ClipConfig, CorrespondenceConfig, DataConfig
+from util.config import CorrespondenceConfig
+from util.data_config import Augmentation, ClipConfig, DataConfig
 
 if sys.version_info >= (3, 11):
     import tomllib

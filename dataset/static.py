@@ -15,7 +15,8 @@ from dataset.proposals import STATIC_NAME, check_proposals, read_proposals
 from dataset.render import attempts, render_clip, visible_objects
 from dataset.transforms import draw_transforms, warp_mask
 from dataset.views import draw_pairing, uses_proposals
-from util.config import Augmentation, ClipConfig, CorrespondenceConfig
+from util.config import CorrespondenceConfig
+from util.data_config import Augmentation, ClipConfig
 from util.palette import count_ids, read_mask
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from dataset.geometry import (
     vertical_flip,
     window,
 )
-from util.config import Augmentation
+from util.data_config import Augmentation
 
 # Published fill for what lies outside the picture: ImageNet's mean colour, RGB.
 FILL = (124, 116, 104)

@@ -9,7 +9,8 @@ import numpy as np
 from dataset.geometry import flip, window
 from dataset.sampling import draw_pair
 from dataset.transforms import FrameTransform, apply_colour, decode_reduction, draw_jitter, warp_image
-from util.config import Augmentation, CorrespondenceConfig
+from util.config import CorrespondenceConfig
+from util.data_config import Augmentation
 
 
 class Pairing(NamedTuple):

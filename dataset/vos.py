@@ -10,13 +10,15 @@ import numpy as np
 
 from dataset.clip import Clip, ClipRequest
 from dataset.decode import read_reduced
-from dataset.frames import list_images, natural_key, read_video_list
+from dataset.frames import list_images, read_video_list
+from dataset.layout import read_training_list, subfolders
 from dataset.proposals import check_proposals, proposals_folder, read_proposals
 from dataset.render import attempts, render_clip, visible_objects
 from dataset.sampling import draw_frames, draw_objects, draw_successive_frames
 from dataset.transforms import draw_transforms, warp_mask
 from dataset.views import draw_pairing, is_released, uses_proposals
-from util.config import Augmentation, ClipConfig, CorrespondenceConfig
+from util.config import CorrespondenceConfig
+from util.data_config import Augmentation, ClipConfig
 from util.palette import read_mask
 
 logger = logging.getLogger(__name__)
@@ -182,7 +184,7 @@ def find_videos(
         ValueError: when nothing is left to train on.
     """
     images, annotations = _layout(name, root)
-    names, is_2016 = _training_list(root, images)
+    names, release = read_training_list((root / "ImageSets").glob("*/train.txt")) or (subfolders(images), None)
     if listed is not None:
         names = read_video_list(f"data set {name}: list", listed, str(images), lambda video: (images / video).is_dir())
     videos = [_open_video(images / video, annotations / video) for video in names]
@@ -201,7 +203,7 @@ def find_videos(
         videos=tuple(long_enough),
         weight=weight,
         interval=interval,
-        single_object=is_2016 if single_object is None else single_object,
+        single_object=release in ("2016", "480p") if single_object is None else single_object,
         listed=listed,
     )
 
@@ -221,19 +223,6 @@ def _layout(name: str, root: Path) -> tuple[Path, Path]:
         f"data set {name}: {root} lacks JPEGImages or Annotations; found: {found}. "
         "Give the folder that holds both, with a folder for every video in each."
     )
-
-
-def _training_list(root: Path, images: Path) -> tuple[list[str], bool]:
-    """Return the names of the training videos, and whether they come from a list of the single-object release."""
-    for year in ("2017", "2016", "480p"):
-        path = root / "ImageSets" / year / "train.txt"
-        if path.is_file():
-            lines = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-            if year == "480p":  # lines are "/JPEGImages/480p/bear/00000.jpg /Annotations/480p/bear/00000.png"
-                lines = [line.split()[0].split("/")[-2] for line in lines]
-            return list(dict.fromkeys(lines)), year != "2017"
-    folders = (entry.name for entry in images.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return sorted(folders, key=natural_key), False
 
 
 def _open_video(images: Path, annotations: Path) -> TrainingVideo:

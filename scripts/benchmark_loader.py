@@ -36,7 +36,8 @@ import dataset.vos
 from dataset.clip import ClipRequest
 from dataset.transforms import FILL
 from dataset.vos import TrainingVideo, VideoSource, find_videos
-from util.config import Augmentation, ClipConfig, CorrespondenceConfig
+from util.config import CorrespondenceConfig
+from util.data_config import Augmentation, ClipConfig
 
 # Where the loader spends its time: the functions that it calls, by the module that calls them.
 PARTS = {

@@ -15,7 +15,8 @@ from dataset.clip import ClipRequest
 from dataset.loading import BadSampleError, load_clip
 from dataset.vos import find_videos
 from tests.toy_videos import write_davis
-from util.config import Augmentation, ClipConfig, CorrespondenceConfig, DataConfig, TrainConfig
+from util.config import CorrespondenceConfig, TrainConfig
+from util.data_config import Augmentation, ClipConfig, DataConfig
 
 CLIP, SMALL = ClipConfig(frames=3, max_objects=2), Augmentation(crop_size=32, crop_scale=(0.5, 1.0))
 

@@ -24,7 +24,8 @@ from dataset.sources import find_sources
 from dataset.static import find_static
 from dataset.vos import find_videos
 from tests.toy_videos import HEIGHT, WIDTH, draw, write_video
-from util.config import Augmentation, ClipConfig, CorrespondenceConfig, DataConfig, TrainConfig
+from util.config import CorrespondenceConfig, TrainConfig
+from util.data_config import Augmentation, ClipConfig, DataConfig
 from util.palette import write_mask
 
 CLIP, SMALL = ClipConfig(frames=3, max_objects=2), Augmentation(crop_size=32, crop_scale=(0.6, 1.0))

@@ -17,7 +17,8 @@ from dataset.static import find_static
 from dataset.transforms import draw_transforms
 from tests.toy_datasets import static_set
 from tests.toy_videos import write_davis
-from util.config import Augmentation, ClipConfig, CorrespondenceConfig, DataConfig, TrainConfig
+from util.config import CorrespondenceConfig, TrainConfig
+from util.data_config import Augmentation, ClipConfig, DataConfig
 
 CLIP = ClipConfig(frames=3, max_objects=1, gaps=(1,), gap_starts=(0.0,))
 SMALL = Augmentation(crop_size=32, crop_scale=(0.9, 1.0), crop_ratio=1.0, degrees=0.0, shear=0.0)

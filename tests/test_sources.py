@@ -8,7 +8,7 @@ import pytest
 from dataset.sources import UserSource, find_sources, read_user_sources
 from dataset.vos import VideoSource
 from tests.toy_datasets import add_text, add_video, davis_2017, static_set, youtube
-from util.config import DataConfig
+from util.data_config import DataConfig
 
 
 def found(stage: str = "2", /, **fields: Any) -> dict[str, tuple[int, int]]:

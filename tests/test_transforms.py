@@ -16,7 +16,7 @@ from dataset.transforms import (
     warp_image,
     warp_mask,
 )
-from util.config import Augmentation
+from util.data_config import Augmentation
 
 PLAIN = (np.array([1.0, 1, 1, 0]),)
 STILL = Augmentation(

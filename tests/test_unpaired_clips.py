@@ -10,7 +10,7 @@ from dataset.sources import Source
 from dataset.static import find_static
 from dataset.vos import find_videos
 from tests.toy_videos import draw, write_video
-from util.config import Augmentation, ClipConfig
+from util.data_config import Augmentation, ClipConfig
 
 # Written by `record` with the code before the correspondence losses (commit 264a6f6).
 GOLDEN = Path(__file__).parent / "data" / "clip_draws.npz"

@@ -7,7 +7,8 @@ import pytest
 from dataset.geometry import flip, window
 from dataset.transforms import FILL, FrameTransform, draw_transforms, warp_image
 from dataset.views import compose, draw_pairing, draw_views, render_view, share_geometry
-from util.config import Augmentation, CorrespondenceConfig
+from util.config import CorrespondenceConfig
+from util.data_config import Augmentation
 
 AUGMENTATION = Augmentation(crop_size=128)
 BOTH = CorrespondenceConfig()

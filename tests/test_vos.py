@@ -17,7 +17,8 @@ from dataset.sources import find_sources
 from dataset.static import find_static, read_static_mask
 from dataset.vos import VideoSource, find_videos
 from tests.toy_videos import HEIGHT, WIDTH, write_davis, write_video
-from util.config import Augmentation, ClipConfig, CorrespondenceConfig, DataConfig, TrainConfig
+from util.config import CorrespondenceConfig, TrainConfig
+from util.data_config import Augmentation, ClipConfig, DataConfig
 from util.palette import write_mask
 
 CLIP = ClipConfig(frames=3, max_objects=2)

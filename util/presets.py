@@ -2,15 +2,8 @@
 
 from dataclasses import replace
 
-from util.config import (
-    Augmentation,
-    ClipConfig,
-    CorrespondenceConfig,
-    DataConfig,
-    LossConfig,
-    OptimConfig,
-    TrainConfig,
-)
+from util.config import CorrespondenceConfig, LossConfig, OptimConfig, TrainConfig
+from util.data_config import Augmentation, ClipConfig, DataConfig
 
 MODELS = ("xmem", "stcn", "stcn-corr", "bmvos", "emvos")
 REFERENCE_MODELS = ("bmvos", "emvos")  # they match the first and the previous frame only

@@ -31,6 +31,7 @@ class SensoryUpdater(nn.Module):
         self.g8_conv = nn.Conv2d(channels[1], mid_channels, 1)
         self.g4_conv = nn.Conv2d(channels[2] + 1, mid_channels, 1)
         self.transform = nn.Conv2d(mid_channels + sensory_dim, 3 * sensory_dim, 3, padding=1)
+        nn.init.xavier_normal_(self.transform.weight)  # as released
 
     def forward(self, g16: Tensor, g8: Tensor, g4: Tensor, logit: Tensor, sensory_BOSYX: Tensor) -> Tensor:
         """Update [B,O,S,Y,X] from [B,O,C,...] features at strides 16, 8, 4 and the logit [B,O,1,4Y,4X]."""
@@ -52,6 +53,7 @@ class SensoryReinforcer(nn.Module):
         """Build the deep update."""
         super().__init__()
         self.transform = nn.Conv2d(value_dim + sensory_dim, 3 * sensory_dim, 3, padding=1)
+        nn.init.xavier_normal_(self.transform.weight)  # as released
 
     def forward(self, value_BOVYX: Tensor, sensory_BOSYX: Tensor) -> Tensor:
         """Update [B,O,S,Y,X] from the value [B,O,V,Y,X]."""

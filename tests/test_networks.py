@@ -132,6 +132,18 @@ def test_tiny_is_tiny(name: str) -> None:
     assert sum(p.numel() for p in build_model(name, "tiny").parameters()) <= 4_000_000
 
 
+def test_new_layers_start_as_released() -> None:
+    state = build_model("xmem", "tiny").state_dict()
+    rows = state["key_proj.key_proj.weight"].flatten(1)
+    torch.testing.assert_close(rows @ rows.T, torch.eye(len(rows)), atol=1e-5, rtol=0)
+    assert not state["key_proj.key_proj.bias"].any()
+    for name in ("decoder.hidden_update.transform.weight", "value_encoder.hidden_reinforce.transform.weight"):
+        weight = state[name]
+        outputs, inputs = weight.shape[:2]
+        # Xavier: the variance is 2 / (fan-in + fan-out), each with the 3 x 3 positions of the kernel.
+        assert weight.std().item() == pytest.approx((2 / (9 * (inputs + outputs))) ** 0.5, rel=0.05), name
+
+
 def test_sizes_can_be_replaced() -> None:
     config = build_model("xmem", "tiny", key_dim=32, value_dim=40, hidden_dim=0, mask_channels=1).config
     assert (config.key_dim, config.value_dim, config.hidden_dim, config.mask_channels) == (32, 40, 0, 1)

@@ -43,8 +43,6 @@ def steps(
     folder: Path, accumulate: int = 1, freeze_bn: Literal["yes", "no"] = "yes", alpha: float = 0.2
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
     """Do three steps on clips with one or two objects and drawn memory frames."""
-    # Adam turns the rounding of a gradient near zero into a share of a whole step. At this learning rate that share is
-    # far below the tolerance of 1e-6, while the weights move six times as far.
     run = small_run(Path((folder / "root").read_text()), iterations=3)
     run = replace(
         run,
@@ -52,13 +50,18 @@ def steps(
         batch_size=4,
         freeze_bn=freeze_bn,
         clip=replace(run.clip, frames=4, memory_frames=2, deep_update=0.5),
-        optim=replace(run.optim, lr=2e-6, lr_schedule="steps", warmup_steps=0),
+        optim=replace(run.optim, lr=1e-4, lr_schedule="steps", warmup_steps=0),
         # Parts of a step have no negatives in common.
         correspondence=replace(
             run.correspondence, alpha=alpha if accumulate == 1 else 0.0, ramp=(0.0, 0.0), gather_negatives=True
         ),
     )
     state = build_state(run, CPU)
+    # Adam divides a gradient by its size, and so makes a whole step of one that is nothing but rounding. With a larger
+    # epsilon its steps are a smooth function of the gradient.
+    for group in state.optimizer.param_groups:
+        group["eps"] = 1e-3
+    before = {name: value.clone() for name, value in state.model.named_parameters()}
     batches = iter(build_loader(run, CPU))
     pending, history = train.StepMetrics(), []
     for _ in range(3):
@@ -67,6 +70,8 @@ def steps(
         pending.add(state.step, values, [part.names for part in parts])
         scalars = pending.flush()
         history.append({name: scalars[name] for name in ("loss", "cross_entropy", "dice", "iou", "gradient_norm")})
+    moved = [(value - before[name]).abs().max().item() for name, value in state.model.named_parameters()]
+    assert max(moved) > 1e-4, "the weights have to move much further than they may differ"
     return state.model.state_dict(), history
 
 
@@ -127,10 +132,8 @@ def test_from_scratch_processes_equal_one_on_the_joined_batch(root: Path, tmp_pa
     assert done.returncode == 0, done.stderr
     result = torch.load(tmp_path / "result.pth", weights_only=True)
     network, metrics = steps(tmp_path, freeze_bn="no")
-    # Of the weights those with hardly any gradient differ: Adam makes full steps of what is left of it by rounding.
-    for name in network:
-        if "running" in name:
-            torch.testing.assert_close(result["network"][name], network[name], atol=1e-4, rtol=1e-4)
+    # Statistics that train pass on more rounding than kept ones: a seventh of what the weights have to move.
+    torch.testing.assert_close(result["network"], dict(network), atol=1.5e-5, rtol=1e-4)
     for mine, other in zip(result["metrics"], metrics, strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], rel=1e-5)
 

@@ -80,6 +80,8 @@ def test_lists_and_the_single_object_release(tmp_path: Path) -> None:
     source = find_videos("toy", root, frames=3)
     assert names(source) == ["bike"] and source.single_object
     assert source.load(request(), CLIP, SMALL).objects == 1
+    write_list(root / "ImageSets/480p/train.txt", "bear")
+    assert names(find_videos("toy", root, frames=3)) == ["bear"]
     write_list(root / "ImageSets/2017/train.txt", "bear", "bike")
     source = find_videos("toy", root, frames=3)
     assert names(source) == ["bear", "bike"] and not source.single_object

@@ -98,7 +98,7 @@ def read_training_list(lists: Iterable[Path]) -> tuple[list[str], str] | None:
     for release in ("2017", "2016", "480p"):
         if release in paths:
             lines = [line.strip() for line in paths[release].read_text().splitlines() if line.strip()]
-            if release == "480p":  # lines are pairs of files, "/JPEGImages/480p/bear/00000.jpg /Annotations/...", or names
+            if release == "480p":  # lines are "/JPEGImages/480p/bear/00000.jpg /Annotations/...", or names
                 lines = [line.split()[0].split("/")[-2] if "/" in line else line for line in lines]
             return list(dict.fromkeys(lines)), release
     return None

@@ -17,23 +17,23 @@ from typing import Any
 
 import progressbar
 
-from dataset.protocols import EvaluationSet, find_evaluation_set
-from dataset.video import Video, open_video, open_videos
+from dataset.evaluate.protocols import EvaluationSet, find_evaluation_set
+from dataset.evaluate.video import Video, open_video, open_videos
 from inference.eval_config import EvalConfig, check_abilities, check_flags, output_folder
-from inference.official import score_officially
+from inference.output.record import VideoResult, digest, open_output, read_result, results_table, write_result
+from inference.output.submission import write_submission
+from inference.output.writer import ResultWriter, is_finished
 from inference.propagate import Stopwatch, View, build_views, propagate
 from inference.report import format_table, score_folders, write_csv, write_json
-from inference.run_record import VideoResult, digest, open_output, read_result, results_table, write_result
-from inference.submission import write_submission
-from inference.writer import ResultWriter, is_finished
+from inference.scoring.official import score_officially
 from model.build import build_model
-from model.network import MatchingNetwork
-from model.reference import ReferenceNetwork
+from model.spacetime.network import MatchingNetwork
+from model.twoframe.network import ReferenceNetwork
 from model.weights import load_checkpoint
-from util import distributed
 from util.cli import run
 from util.device import peak_memory_bytes, resolve_precision, select_device
-from util.progress import CurrentStderr
+from util.parallel import distributed
+from util.run.progress import CurrentStderr
 
 logger = logging.getLogger(__name__)
 

@@ -18,31 +18,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dataset.build import build_loader, find_sources
 from dataset.clip import ClipBatch
-from dataset.sampling import GapSchedule, Shard
-from inference.match_picture import clip_match_picture
+from dataset.train.loader import build_loader, find_sources
+from dataset.train.sampling import GapSchedule, Shard
+from inference.matches.picture import clip_match_picture
 from inference.pictures import clip_picture
 from inference.validate import check_validation, validate
-from model.clip import ClipOutput
-from model.correspondence import correspondence_weight
-from model.criterion import clip_losses, loss_weights, pixel_share
-from model.losses import mean_iou, total_loss
-from model.train_state import TrainState, build_state, payload, progress, weights_payload
-from util import cli, distributed
-from util.checkpoint import save_checkpoint
-from util.config import TrainConfig
+from model.losses.correspondence import correspondence_weight
+from model.losses.criterion import clip_losses, loss_weights, pixel_share
+from model.losses.segmentation import mean_iou, total_loss
+from model.spacetime.unroll import ClipOutput
+from model.training.optim import clip_gradient, learning_rate, set_learning_rate
+from model.training.state import TrainState, build_state, payload, progress, weights_payload
+from util import cli
+from util.config.check import check_correspondence, check_ranges
+from util.config.plain import plain
+from util.config.plan import RunPlan, plan_run
+from util.config.train import TrainConfig
 from util.device import autocast, select_device
-from util.metric_log import MetricLog
-from util.optim import clip_gradient, learning_rate, set_learning_rate
-from util.plain import plain
-from util.progress import training_bar
-from util.provenance import run_facts
-from util.run_check import check_correspondence, check_ranges
-from util.run_folder import BEST, LAST, open_stage, read_newest, save_step, start_run, write_record
-from util.run_plan import RunPlan, plan_run
-from util.step_metrics import StepMetrics
-from util.stop import StopRequest, stop_signals
+from util.files.checkpoint import save_checkpoint
+from util.parallel import distributed
+from util.run.folder import BEST, LAST, open_stage, read_newest, save_step, start_run, write_record
+from util.run.log import MetricLog
+from util.run.metrics import StepMetrics
+from util.run.progress import training_bar
+from util.run.provenance import run_facts
+from util.run.stop import StopRequest, stop_signals
 
 logger = logging.getLogger(__name__)
 

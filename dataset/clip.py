@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from dataset.prepare import IMAGENET_MEAN, IMAGENET_STD
+from dataset.evaluate.prepare import IMAGENET_MEAN, IMAGENET_STD
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 from inference.config import InferenceConfig
 from inference.propagate import segment_video
-from inference.reference_segmenter import ReferenceSegmenter
 from inference.segmenter import Segmenter, build_segmenter
+from inference.twoframe_segmenter import ReferenceSegmenter
 
 __all__ = ["InferenceConfig", "ReferenceSegmenter", "Segmenter", "build_segmenter", "segment_video"]

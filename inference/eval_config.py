@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset.protocols import DATASETS, EvaluationSet
-from dataset.video import Video
-from inference.official import require_official
+from dataset.evaluate.protocols import DATASETS, EvaluationSet
+from dataset.evaluate.video import Video
 from inference.options import InferenceFlags
+from inference.scoring.official import require_official
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dataset.clip import ClipBatch
-from util.palette import overlay
+from util.files.palette import overlay
 
 _FRAMES = 4  # shown of a clip; more would be too small to see
 _SIDE = 256  # pixels of a frame at most

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dataset.prepare import Resizing
-from dataset.video import Video, VideoFrame, open_video
+from dataset.evaluate.prepare import Resizing
+from dataset.evaluate.video import Video, VideoFrame, open_video
 from inference.config import InferenceConfig
-from inference.reference_segmenter import ReferenceSegmenter
 from inference.segmenter import Segmenter, build_segmenter
-from model.network import MatchingNetwork
-from model.reference import ReferenceNetwork
+from inference.twoframe_segmenter import ReferenceSegmenter
+from model.spacetime.network import MatchingNetwork
+from model.twoframe.network import ReferenceNetwork
 from util.device import synchronize
 
 # As published for BMVOS and EMVOS.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inference.metrics import STATISTICS, summary
-from inference.score_inputs import PathLike, plan_sequences, read_seen
-from inference.score_sequences import FrameValues, ScoreJob, SequenceScores, score_sequences
-from util.atomic import atomic_write
+from inference.scoring.inputs import PathLike, plan_sequences, read_seen
+from inference.scoring.sequences import FrameValues, ScoreJob, SequenceScores, score_sequences
+from util.files.atomic import atomic_write
 
 logger = logging.getLogger(__name__)
 

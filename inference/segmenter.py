@@ -8,15 +8,15 @@ from torch import Tensor
 
 from inference.config import InferenceConfig
 from inference.inputs import check_image, check_known, id_mask, read_mask
-from inference.memory import MemoryLimits
-from inference.objects import ObjectTable
-from inference.reference_segmenter import ReferenceSegmenter
+from inference.memory.group import MemoryLimits
+from inference.memory.objects import ObjectTable
+from inference.twoframe_segmenter import ReferenceSegmenter
 from model.aggregate import aggregate
-from model.folding import fold_batch_norm
-from model.network import STRIDE, KeyFeatures, MatchingNetwork
-from model.reference import ReferenceNetwork
+from model.fast import fold_batch_norm
+from model.spacetime.network import STRIDE, KeyFeatures, MatchingNetwork
+from model.twoframe.network import ReferenceNetwork
 from util.device import autocast
-from util.padding import pad, padding_to_multiple
+from util.image import pad, padding_to_multiple
 
 _DEFAULT_TOP_K = {"xmem": 30, "stcn": 20, "stcn-corr": 20}
 

@@ -10,20 +10,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dataset.annotated import open_annotated
-from dataset.frames import read_video_list
-from dataset.protocols import EvaluationSet, find_evaluation_set
-from dataset.video import Video, open_videos
-from inference.match_accuracy import Tally, make_match_report, measure_videos
+from dataset.disk.frames import read_video_list
+from dataset.evaluate.annotated import open_annotated
+from dataset.evaluate.protocols import EvaluationSet, find_evaluation_set
+from dataset.evaluate.video import Video, open_videos
+from inference.matches.accuracy import Tally, make_match_report, measure_videos
 from inference.propagate import build_views, propagate
 from inference.report import make_report, score_folders
-from inference.score_sequences import FrameValues
+from inference.scoring.sequences import FrameValues
 from inference.segmenter import InferenceConfig
-from model.network import MatchingNetwork
-from model.reference import ReferenceNetwork
-from util import distributed
-from util.config import ValidationConfig
-from util.palette import write_mask
+from model.spacetime.network import MatchingNetwork
+from model.twoframe.network import ReferenceNetwork
+from util.config.train import ValidationConfig
+from util.files.palette import write_mask
+from util.parallel import distributed
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """Networks, losses and checkpoints of CorrVOS."""
 
 from model.build import build_model
-from model.network import KeyFeatures, MatchingNetwork, ModelConfig
-from model.reference import ReferenceFeatures, ReferenceNetwork
+from model.spacetime.network import KeyFeatures, MatchingNetwork, ModelConfig
+from model.twoframe.network import ReferenceFeatures, ReferenceNetwork
 from model.weights import load_checkpoint
 
 __all__ = [

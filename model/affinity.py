@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.matching import keep_best_queries
+from model.twoframe.matching import keep_best_queries
 
 # Elements of the similarity that exist at once during inference: queries are processed in blocks of this many. A CPU's
 # allocator gives such a block the same pages again and again, where a larger one would cost page faults every time.

@@ -3,12 +3,12 @@
 import difflib
 from typing import Literal, overload
 
-from model.bmvos import BMVOS
-from model.emvos import EMVOS
-from model.network import SIZES, MatchingNetwork, ModelConfig
-from model.reference import REFERENCE_SIZES, ReferenceNetwork
-from model.stcn import STCN, STCNCorr
-from model.xmem import XMem
+from model.spacetime.network import SIZES, MatchingNetwork, ModelConfig
+from model.spacetime.stcn import STCN, STCNCorr
+from model.spacetime.xmem import XMem
+from model.twoframe.bmvos import BMVOS
+from model.twoframe.emvos import EMVOS
+from model.twoframe.network import REFERENCE_SIZES, ReferenceNetwork
 
 MATCHING_NETWORKS: dict[str, type[STCN] | type[STCNCorr] | type[XMem]] = {
     "stcn": STCN,

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from model.network import MatchingNetwork
-from model.reference import ReferenceNetwork
-from util.checkpoint import read_checkpoint
-from util.download import DownloadError, Options, download
+from model.spacetime.network import MatchingNetwork
+from model.twoframe.network import ReferenceNetwork
+from util.files.checkpoint import read_checkpoint
+from util.files.download import DownloadError, Options, download
 
 logger = logging.getLogger(__name__)
 

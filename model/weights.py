@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from model.build import REFERENCE_NETWORKS, build_model
-from model.network import SIZES, MatchingNetwork, ModelConfig
-from model.reference import REFERENCE_SIZES, ReferenceNetwork
-from util.checkpoint import read_checkpoint
-from util.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from model.spacetime.network import SIZES, MatchingNetwork, ModelConfig
+from model.twoframe.network import REFERENCE_SIZES, ReferenceNetwork
+from util.files.checkpoint import read_checkpoint
+from util.image import IMAGENET_MEAN, IMAGENET_STD
 
 logger = logging.getLogger(__name__)
 

@@ -21,15 +21,15 @@ import progressbar
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from model.train_state import progress
+from model.training.state import progress
 from scripts.ablation_report import write_report
 from scripts.ablation_runs import Run, choose_rows, is_finished, plan_runs
 from scripts.score_run import Scoring, read_scores
 from util import cli
-from util.jobs import Job, Outcome, end_of, run_jobs
-from util.metric_log import FILE, read_scalars
-from util.progress import CurrentStderr
-from util.stop import StopRequest, stop_signals
+from util.parallel.jobs import Job, Outcome, end_of, run_jobs
+from util.run.log import FILE, read_scalars
+from util.run.progress import CurrentStderr
+from util.run.stop import StopRequest, stop_signals
 
 logger = logging.getLogger(__name__)
 

@@ -10,16 +10,16 @@ from typing import Any
 
 from PIL import Image
 
-from model.train_state import progress
+from model.training.state import progress
 from scripts.ablation_runs import TABLES, Row, last_stage, run_folder
 from scripts.score_run import read_scores
-from util.atomic import atomic_write
-from util.config import TrainConfig
-from util.metric_log import FILE as LOG
-from util.metric_log import read_scalars
-from util.plain import from_plain
+from util.config.plain import from_plain
+from util.config.train import TrainConfig
+from util.files.atomic import atomic_write
 from util.plot import draw_dots
-from util.run_folder import RECORD
+from util.run.folder import RECORD
+from util.run.log import FILE as LOG
+from util.run.log import read_scalars
 
 TABLE, PLOT = "table.md", "plot.png"
 STEP_SECONDS = "s/step"

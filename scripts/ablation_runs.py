@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from model.train_state import progress
-from util.config import CorrespondenceConfig, TrainConfig
-from util.plain import plain
-from util.run_folder import LAST, RECORD, read_newest
-from util.run_plan import plan_run
+from model.training.state import progress
+from util.config.plain import plain
+from util.config.plan import plan_run
+from util.config.train import CorrespondenceConfig, TrainConfig
+from util.run.folder import LAST, RECORD, read_newest
 
 
 @dataclass(frozen=True, kw_only=True)

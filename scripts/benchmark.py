@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from inference import InferenceConfig, ReferenceSegmenter, Segmenter, build_segmenter
 from model import build_model
-from util.calibration import against_calibration, in_own_process
+from scripts.calibration import against_calibration, in_own_process
 from util.cli import program
 from util.device import peak_memory_bytes, select_device
 

@@ -21,13 +21,13 @@ import torch
 import tyro
 
 import train
-from dataset.build import build_loader
 from dataset.clip import ClipBatch
-from model.train_state import build_state
+from dataset.train.loader import build_loader
+from model.training.state import build_state
 from util import cli
-from util.config import TrainConfig
+from util.config.presets import preset
+from util.config.train import TrainConfig
 from util.device import select_device
-from util.presets import preset
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,20 +31,24 @@ from PIL import Image
 from torchvision.transforms import ColorJitter, InterpolationMode, RandomAffine, RandomResizedCrop
 from torchvision.transforms import functional as TF
 
-import dataset.render
-import dataset.vos
+import dataset.train.render
+import dataset.train.videos
 from dataset.clip import ClipRequest
-from dataset.transforms import FILL
-from dataset.vos import TrainingVideo, VideoSource, find_videos
-from util.config import CorrespondenceConfig
-from util.data_config import Augmentation, ClipConfig
+from dataset.train.transforms import FILL
+from dataset.train.videos import TrainingVideo, VideoSource, find_videos
+from util.config.data import Augmentation, ClipConfig
+from util.config.train import CorrespondenceConfig
 
 # Where the loader spends its time: the functions that it calls, by the module that calls them.
 PARTS = {
-    "decode frame": ((dataset.vos, "read_reduced"),),
-    "decode mask": ((dataset.vos, "read_mask"),),
-    "geometry": ((dataset.vos, "warp_mask"), (dataset.render, "warp_image"), (dataset.render, "warp_mask")),
-    "colour": ((dataset.render, "apply_colour"),),
+    "decode frame": ((dataset.train.videos, "read_reduced"),),
+    "decode mask": ((dataset.train.videos, "read_mask"),),
+    "geometry": (
+        (dataset.train.videos, "warp_mask"),
+        (dataset.train.render, "warp_image"),
+        (dataset.train.render, "warp_mask"),
+    ),
+    "colour": ((dataset.train.render, "apply_colour"),),
 }
 # A clip's times with and without the losses are sums over so many turns.
 _REPEATS = 3

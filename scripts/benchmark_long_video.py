@@ -20,8 +20,8 @@ import numpy as np
 import torch
 import tyro
 
-from dataset.frames import open_frames
-from dataset.prepare import prepare_image
+from dataset.disk.frames import open_frames
+from dataset.evaluate.prepare import prepare_image
 from inference import InferenceConfig, build_segmenter
 from model import build_model, load_checkpoint
 from util.device import select_device, synchronize

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 
 from inference.metrics import mask_scores
-from inference.score_inputs import plan_sequences
-from inference.score_sequences import object_ids
+from inference.scoring.inputs import plan_sequences
+from inference.scoring.sequences import object_ids
 from util.cli import run
-from util.palette import read_mask
+from util.files.palette import read_mask
 
 Pair = tuple[np.ndarray, np.ndarray]
 

@@ -21,12 +21,12 @@ import tyro
 from torch.utils.flop_counter import FlopCounterMode
 
 from dataset.clip import ClipBatch
-from model.train_state import build_state
+from model.training.state import build_state
+from scripts.calibration import against_calibration, in_own_process
 from train import train_step
-from util.calibration import against_calibration, in_own_process
-from util.config import CorrespondenceConfig, TrainConfig
+from util.config.presets import preset
+from util.config.train import CorrespondenceConfig, TrainConfig
 from util.device import peak_memory_bytes, select_device
-from util.presets import preset
 
 
 @dataclass(frozen=True, kw_only=True)

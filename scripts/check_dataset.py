@@ -19,11 +19,11 @@ import tyro
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dataset.check import Findings, PicturesTask, Size, VideoTask, check, pictures_of
-from dataset.layout import Layout, Part, find_layout, subfolders
-from dataset.protocols import required_frames
-from util.progress import with_progress
-from util.workers import default_processes, map_processes
+from dataset.disk.check import Findings, PicturesTask, Size, VideoTask, check, pictures_of
+from dataset.disk.layout import Layout, Part, find_layout, subfolders
+from dataset.evaluate.protocols import required_frames
+from util.parallel.workers import default_processes, map_processes
+from util.run.progress import with_progress
 
 _PICTURES_PER_TASK = 50
 _SIZES_SHOWN = 3

@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.frames import list_images, natural_key, read_rgb
-from util.atomic import atomic_write
+from dataset.disk.frames import list_images, natural_key, read_rgb
 from util.cli import run
-from util.palette import overlay, read_mask
+from util.files.atomic import atomic_write
+from util.files.palette import overlay, read_mask
 
 _MARGIN = 24
 _GAP = 6

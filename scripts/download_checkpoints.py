@@ -15,11 +15,11 @@ import tyro
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from model.network import ModelConfig
+from model.spacetime.network import ModelConfig
 from model.weights import extract_weights, identify
-from util.checkpoint import read_checkpoint
 from util.cli import run
-from util.download import Options, download, file_sha256
+from util.files.checkpoint import read_checkpoint
+from util.files.download import Options, download, file_sha256
 
 _XMEM = "https://github.com/hkchengrex/XMem/releases"
 _STCN = "https://github.com/hkchengrex/STCN/releases"

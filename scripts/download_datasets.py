@@ -19,9 +19,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.dataset_sources import SOURCES
-from util.archive import unpack
 from util.cli import run
-from util.download import Options, download
+from util.files.archive import unpack
+from util.files.download import Options, download
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,9 +24,9 @@ import tyro
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dataset.frames import list_images, read_rgb
-from dataset.layout import Layout, Part, StaticSet, find_layout
-from dataset.proposals import (
+from dataset.disk.frames import list_images, read_rgb
+from dataset.disk.layout import Layout, Part, StaticSet, find_layout
+from dataset.disk.proposals import (
     STATIC_NAME,
     ProposalHeader,
     Proposals,
@@ -37,10 +37,10 @@ from dataset.proposals import (
     read_header,
     write_proposals,
 )
-from dataset.selective_search import find_boxes
-from util.atomic import remove
-from util.progress import with_speed
-from util.workers import default_processes, map_processes
+from dataset.disk.selective_search import find_boxes
+from util.files.atomic import remove
+from util.parallel.workers import default_processes, map_processes
+from util.run.progress import with_speed
 
 logger = logging.getLogger(__name__)
 

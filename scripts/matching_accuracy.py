@@ -13,14 +13,14 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.annotated import AnnotatedVideo, open_annotated
-from dataset.protocols import find_evaluation_set
-from inference.match_accuracy import GAPS, PAIRS, MatchReport, check_settings, make_match_report, measure_videos
+from dataset.evaluate.annotated import AnnotatedVideo, open_annotated
+from dataset.evaluate.protocols import find_evaluation_set
+from inference.matches.accuracy import GAPS, PAIRS, MatchReport, check_settings, make_match_report, measure_videos
 from model.weights import load_checkpoint
-from util.atomic import atomic_write
 from util.cli import run
 from util.device import select_device
-from util.progress import with_progress
+from util.files.atomic import atomic_write
+from util.run.progress import with_progress
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,10 +17,10 @@ from PIL import Image
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from util.atomic import atomic_write
 from util.cli import run
-from util.metric_log import FILE, read_scalars
+from util.files.atomic import atomic_write
 from util.plot import Curve, draw_panels
+from util.run.log import FILE, read_scalars
 
 # Shown first; the others follow by name.
 _FIRST = (

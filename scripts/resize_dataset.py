@@ -22,12 +22,12 @@ from PIL import Image
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dataset.frames import IMAGE_SUFFIXES, read_rgb
-from dataset.layout import Layout, find_layout
-from util.atomic import atomic_write, remove
-from util.palette import read_mask
-from util.progress import with_progress
-from util.workers import default_processes, map_processes
+from dataset.disk.frames import IMAGE_SUFFIXES, read_rgb
+from dataset.disk.layout import Layout, find_layout
+from util.files.atomic import atomic_write, remove
+from util.files.palette import read_mask
+from util.parallel.workers import default_processes, map_processes
+from util.run.progress import with_progress
 
 MARKER = "resized.json"
 _FILES_PER_TASK = 40

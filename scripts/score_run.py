@@ -17,15 +17,15 @@ import tyro
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from inference.match_accuracy import GAPS, PAIRS
+from inference.matches.accuracy import GAPS, PAIRS
 from inference.validate import open_validation, validate
 from model.weights import load_checkpoint
 from scripts.ablation_runs import last_stage
-from util.atomic import atomic_write
 from util.cli import run
-from util.config import ValidationConfig
+from util.config.train import ValidationConfig
 from util.device import select_device
-from util.run_folder import LAST
+from util.files.atomic import atomic_write
+from util.run.folder import LAST
 
 FILE = "scores.json"
 

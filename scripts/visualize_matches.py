@@ -14,15 +14,15 @@ if __name__ == "__main__":
 
 from PIL import Image
 
-from dataset.annotated import AnnotatedFrame, AnnotatedVideo, open_annotated
-from dataset.prepare import prepare_image
-from dataset.protocols import find_evaluation_set
-from inference.match_accuracy import MatchKeys, check_settings, encode_frames, prepare_network
-from inference.match_picture import FramePair, match_picture
+from dataset.evaluate.annotated import AnnotatedFrame, AnnotatedVideo, open_annotated
+from dataset.evaluate.prepare import prepare_image
+from dataset.evaluate.protocols import find_evaluation_set
+from inference.matches.accuracy import MatchKeys, check_settings, encode_frames, prepare_network
+from inference.matches.picture import FramePair, match_picture
 from model.weights import load_checkpoint
-from util.atomic import atomic_write
 from util.cli import run
 from util.device import select_device
+from util.files.atomic import atomic_write
 
 
 @dataclass(frozen=True, kw_only=True)

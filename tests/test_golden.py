@@ -10,9 +10,9 @@ import torch
 from inference import InferenceConfig, build_segmenter
 from model import MatchingNetwork, ReferenceNetwork, build_model
 from model.affinity import readout, similarity, softmax_affinity
-from tests.golden_clip import clip
-from tests.golden_weights import fill_state_dict
-from util.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from tests.support.golden_clip import clip
+from tests.support.golden_weights import fill_state_dict
+from util.image import IMAGENET_MEAN, IMAGENET_STD
 
 DATA = Path(__file__).parent / "data"
 PROB_TOLERANCE = 1e-3  # of the golden files' README

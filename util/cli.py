@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar, get_type_hints
 
 import tyro
 
-from util.distributed import is_main, rank
+from util.parallel.distributed import is_main, rank
 
 C = TypeVar("C")
 DEBUG_VARIABLE = "CORRVOS_DEBUG"

@@ -1,0 +1,1 @@
+"""Pictures, videos and masks: for training, for evaluation, and how they lie on disk."""

@@ -1,0 +1,1 @@
+"""Benchmarks and videos as evaluation reads them."""

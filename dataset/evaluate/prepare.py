@@ -1,0 +1,69 @@
+"""From a picture and its ids to what a network takes."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from util.image import IMAGENET_MEAN, IMAGENET_STD
+
+_USUAL_SIZE = 480  # shorter side in pixels at which benchmarks are run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resizing:
+    """How a network wants its pictures resized.
+
+    Attributes:
+        bicubic: always with bicubic interpolation; else shrinking averages areas.
+        native_below: a larger video is not resized at all if it has an object of fewer pixels than this at a shorter
+            side of 480, for another size in proportion to the area, on the first mask that shows it.
+    """
+
+    bicubic: bool = False
+    native_below: int = 0
+
+    def is_too_small(self, pixels: int, size: int) -> bool:
+        """Tell whether an object of `pixels` after resizing to a shorter side of `size` keeps its video's own size."""
+        return pixels * _USUAL_SIZE**2 < self.native_below * size**2
+
+
+def ids_of(mask: np.ndarray) -> list[int]:
+    """Return the ids that occur in a mask, in rising order, without the background."""
+    return [int(value) for value in np.flatnonzero(np.bincount(mask.ravel())) if value > 0]
+
+
+def prepare_image(rgb_HW3: np.ndarray, size: int, bicubic: bool = False) -> Tensor:
+    """Return an RGB picture as [3,h,w] float32, ImageNet-normalised, with a shorter side of `size` (-1: as it is)."""
+    height, width = _target(rgb_HW3.shape[:2], size)
+    if (height, width) != rgb_HW3.shape[:2]:
+        averaged = height < rgb_HW3.shape[0] and not bicubic
+        rgb_HW3 = cv2.resize(rgb_HW3, (width, height), interpolation=cv2.INTER_AREA if averaged else cv2.INTER_CUBIC)
+    image = np.empty((3, height, width), np.float32)
+    for channel, (plane, mean, std) in enumerate(zip(cv2.split(rgb_HW3), IMAGENET_MEAN, IMAGENET_STD, strict=True)):
+        np.multiply(plane, np.float32(1 / (255 * std)), out=image[channel])
+        image[channel] -= np.float32(mean / std)
+    return torch.from_numpy(image)
+
+
+def prepare_mask(ids_HW: np.ndarray, size: int) -> Tensor:
+    """Return ids as [h,w] int64, resized with nearest neighbour; an object too small for the grid keeps one pixel."""
+    height, width = _target(ids_HW.shape, size)
+    if (height, width) == ids_HW.shape:
+        return torch.from_numpy(ids_HW.astype(np.int64))
+    resized = cv2.resize(ids_HW, (width, height), interpolation=cv2.INTER_NEAREST_EXACT).astype(np.int64)
+    for lost in set(ids_of(ids_HW)) - set(ids_of(resized)):
+        ys, xs = np.nonzero(ids_HW == lost)
+        resized[ys[len(ys) // 2] * height // ids_HW.shape[0], xs[len(xs) // 2] * width // ids_HW.shape[1]] = lost
+    return torch.from_numpy(resized)
+
+
+def _target(shape: tuple[int, ...], size: int) -> tuple[int, int]:
+    """Return the height and width whose shorter side is `size`, the longer one rounded down as torchvision does."""
+    height, width = shape
+    shorter = min(height, width)
+    if size == -1 or size == shorter:
+        return height, width
+    return (size, int(size * width / height)) if height <= width else (int(size * height / width), size)

@@ -1,0 +1,297 @@
+"""What evaluation reads: videos as streams of prepared frames, with the masks that the protocol gives."""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from dataset.disk.frames import FIRST_OF_FILE, FolderFrames, FrameSource, VideoFileFrames, list_images, open_frames
+from dataset.evaluate.prefetch import prefetch
+from dataset.evaluate.prepare import Resizing, ids_of, prepare_image, prepare_mask
+from dataset.evaluate.protocols import EvaluationSet, MaskRule, find_evaluation_set, required_frames
+from util.files.palette import read_mask
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoFrame:
+    """One frame, prepared for a network.
+
+    Attributes:
+        name: the file name without suffix, or the number of a video file's frame.
+        image: [3,h,w] float32, ImageNet-normalised, resized.
+        mask: [h,w] int64 object ids that are given at this frame, resized with nearest neighbour; or None.
+        object_ids: the ids that `mask` gives; everything else in the frame keeps its prediction. None without a mask.
+        rgb: [H,W,3] uint8, the original picture.
+        wanted: whether the benchmark asks for this frame's result.
+        last: whether it is the last frame.
+    """
+
+    name: str
+    image: Tensor
+    mask: Tensor | None
+    object_ids: list[int] | None
+    rgb: np.ndarray
+    wanted: bool
+    last: bool
+
+
+class Video:
+    """A video with the masks that are given for it.
+
+    Attributes:
+        name: its name in the data set.
+        path: the folder of frames or the video file.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: FrameSource,
+        masks: Mapping[str, Path],
+        *,
+        rule: MaskRule = "every",
+        binary: bool = False,
+        wanted: Iterable[str] | None = None,
+    ) -> None:
+        """Join frames and masks.
+
+        Args:
+            name: the video's name.
+            source: its frames.
+            masks: mask files by the names of their frames, in the order of the frames.
+            rule: which of the masks are given: the "first" only; of each the ids that are "new"; "every" one.
+            binary: take everything that is not zero for one object with id 1.
+            wanted: the frames whose results are asked for; None for all.
+        """
+        self.name = name
+        self.path = source.path
+        self._source = source
+        first = next(iter(masks.items()))
+        self._masks = dict([first]) if rule == "first" else dict(masks)
+        self._rule = rule
+        self._binary = binary
+        self._wanted = None if wanted is None else frozenset(wanted)
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self._source.names)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self._source.size
+
+    @property
+    def fps(self) -> float:
+        """Frames per second; 24 for a folder of images."""
+        return self._source.fps
+
+    @property
+    def frame_names(self) -> list[str]:
+        """Names of all frames in order."""
+        return self._source.names
+
+    @property
+    def wanted_names(self) -> list[str]:
+        """Names of the frames whose results the benchmark asks for, in order."""
+        return [name for name in self._source.names if self._wanted is None or name in self._wanted]
+
+    @property
+    def object_ids(self) -> list[int]:
+        """All ids that the given masks hold, in rising order; reads the mask files."""
+        return sorted({value for file in self._masks.values() for value in ids_of(self._read_mask(file))})
+
+    def frames(self, size: int = 480, resizing: Resizing | None = None) -> Iterator[VideoFrame]:
+        """Yield every frame in order, read ahead in a thread; close the iterator to stop early.
+
+        Args:
+            size: the shorter side of `image` and `mask` in pixels; -1 keeps the video's own size.
+            resizing: how to get there; the defaults of `Resizing` by default.
+
+        Raises:
+            ValueError: for masks without any object, an unfit or damaged frame or mask, a mask or frame of another
+                size than the first frame; when the frame is reached.
+        """
+        return prefetch(self._prepared_frames(size, resizing or Resizing()))
+
+    def _prepared_frames(self, size: int, resizing: Resizing) -> Iterator[VideoFrame]:
+        self._require_an_object()
+        size = self._size_for_small_objects(size, resizing)
+        seen: set[int] = set()
+        shape: tuple[int, ...] | None = None
+        for (name, rgb), last in _mark_last(self._source.read()):
+            if shape is not None and rgb.shape != shape:
+                raise ValueError(
+                    f"video {self.path}: frame {name} has {_describe(rgb)} pixels, the frames before it "
+                    f"{shape[1]}x{shape[0]}. Resize all frames to one size."
+                )
+            shape = rgb.shape
+            given = self._given_mask(name, rgb, seen)
+            ids = None if given is None else ids_of(given)
+            seen.update(ids or ())
+            yield VideoFrame(
+                name=name,
+                image=prepare_image(rgb, size, resizing.bicubic),
+                mask=None if given is None else prepare_mask(given, size),
+                object_ids=ids,
+                rgb=rgb,
+                wanted=self._wanted is None or name in self._wanted,
+                last=last,
+            )
+
+    def _given_mask(self, name: str, rgb: np.ndarray, seen: set[int]) -> np.ndarray | None:
+        """Return the ids [H,W] that the rule gives at this frame, or None."""
+        file = self._masks.get(name)
+        if file is None:
+            return None
+        mask = self._read_mask(file)
+        if mask.shape != rgb.shape[:2]:
+            raise ValueError(
+                f"mask {file} has {_describe(mask)} pixels, its frame in {self.path} {_describe(rgb)}. "
+                "Resize the mask to the frame's size with nearest neighbour."
+            )
+        if self._rule == "new":
+            mask = np.where(np.isin(mask, list(seen)), 0, mask)
+        elif not mask.any():
+            logger.warning("video %s: mask %s holds no object and is skipped.", self.name, file)
+        return mask if mask.any() else None
+
+    def _size_for_small_objects(self, size: int, resizing: Resizing) -> int:
+        """Return `size`, or -1 if resizing would make one of the objects too small."""
+        if not resizing.native_below or size == -1:
+            return size
+        seen: set[int] = set()
+        for file in self._masks.values():
+            mask = self._read_mask(file)
+            if min(mask.shape) <= size:
+                return size  # the video's own size shows objects no larger
+            pixels = np.bincount(prepare_mask(mask, size).numpy().ravel())
+            new = set(ids_of(mask)) - seen
+            if any(resizing.is_too_small(int(pixels[i]), size) for i in new):
+                return -1
+            seen |= new
+        return size
+
+    def _read_mask(self, file: Path) -> np.ndarray:
+        mask = read_mask(file)
+        return (mask != 0).astype(np.uint8) if self._binary else mask
+
+    def _require_an_object(self) -> None:
+        if not any(self._read_mask(file).any() for file in self._masks.values()):
+            files = list(self._masks.values())
+            where = f"mask {files[0]} holds" if len(files) == 1 else f"all {len(files)} masks in {files[0].parent} hold"
+            raise ValueError(f"video {self.name}: {where} no object, only zeros. Give a mask with at least one object.")
+
+
+def open_video(frames: str | os.PathLike[str], masks: str | os.PathLike[str]) -> Video:
+    """Open a user's own video.
+
+    Args:
+        frames: a folder of images or a video file.
+        masks: one mask PNG for the first frame, or a folder of PNGs named like the frames that they belong to (for a
+            video file: by number, counted from 0). Every mask counts: later ones correct or add the objects they show.
+
+    Raises:
+        FileNotFoundError: when one of them is missing.
+        ValueError: when there are no frames or no masks, or a mask's name is that of no frame.
+    """
+    path, masks = Path(frames), Path(masks)
+    source = open_frames(path)
+    name = path.stem if path.is_file() else path.resolve().name
+    if masks.is_file():
+        first = FIRST_OF_FILE if isinstance(source, VideoFileFrames) else source.names[0]
+        return Video(name, source, {first: masks})
+    if not masks.is_dir():
+        raise FileNotFoundError(f"mask {masks} does not exist: expected a mask PNG or a folder of them.")
+    return Video(name, source, match_masks(source, masks))
+
+
+def open_dataset(dataset: str, *, split: str = "val", root: str | os.PathLike[str] | None = None) -> list[Video]:
+    """Open the videos of a benchmark in the order of its list.
+
+    Args:
+        dataset: d16, d17, y18, y19, lv1, lv3, g or sample; case does not matter.
+        split: val; also train for d16, d17 and sample, test-dev for d17, test for y18 and y19.
+        root: the data set's folder; None for its usual place under data/. Sample data is made where it is missing.
+
+    Raises:
+        FileNotFoundError: when the folder or parts of it are missing.
+        ValueError: for an unknown name or split, or videos without frames or masks.
+    """
+    return open_videos(find_evaluation_set(dataset, split=split, root=root))
+
+
+def open_videos(evaluation: EvaluationSet) -> list[Video]:
+    """Open the videos of an evaluation set; raises as `open_dataset`."""
+    missing = [name for name in evaluation.videos if not (evaluation.frames / name).is_dir()]
+    if missing:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(evaluation.videos)} videos of {evaluation.name} have no folder in "
+            f"{evaluation.frames}: {_some(missing)}. Complete the data or give another root."
+        )
+    required = {} if evaluation.meta is None else required_frames(evaluation.meta)
+    videos = []
+    for name in evaluation.videos:
+        source = FolderFrames(evaluation.frames / name)
+        masks = match_masks(source, evaluation.annotations / name, first_frame=evaluation.first_frame)
+        wanted = set(masks) if evaluation.annotated_only else required.get(name)
+        absent = sorted(set(wanted or ()) - set(source.names))
+        if absent:
+            raise FileNotFoundError(
+                f"video {source.path} lacks {len(absent)} frames that are to be written: {_some(absent)}."
+            )
+        videos.append(Video(name, source, masks, rule=evaluation.rule, binary=evaluation.binary, wanted=wanted))
+    return videos
+
+
+def match_masks(source: FrameSource, folder: Path, *, first_frame: bool = False) -> dict[str, Path]:
+    """Return a folder's mask files by the names of their frames, in the frames' order.
+
+    With `first_frame` there must be one for the first frame, and others may lack theirs.
+
+    Raises:
+        FileNotFoundError: when there is no such folder.
+        ValueError: when it holds no mask, or one whose name is that of no frame.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"masks {folder} of video {source.path} do not exist: expected a folder of PNGs.")
+    files = list_images(folder)
+    if not files:
+        raise ValueError(f"no mask in {folder}: expected PNGs named like the frames in {source.path}.")
+    names = source.names
+    if isinstance(source, VideoFileFrames):
+        files = {f"{int(stem):05d}" if stem.isdecimal() else stem: file for stem, file in files.items()}
+    known = set(names)
+    strangers = [file.name for stem, file in files.items() if stem not in known]
+    if strangers and not first_frame:
+        raise ValueError(
+            f"{len(strangers)} masks in {folder} match no frame of {source.path}: {_some(strangers)}. "
+            f"Name each mask like its frame ({names[0]}.png ... {names[-1]}.png)."
+        )
+    if first_frame and names[0] not in files:
+        raise ValueError(f"no mask for the first frame: {folder / names[0]}.png is missing.")
+    return {name: files[name] for name in names if name in files}
+
+
+def _mark_last(items: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[tuple[str, np.ndarray], bool]]:
+    previous = None
+    for item in items:
+        if previous is not None:
+            yield previous, False
+        previous = item
+    if previous is not None:
+        yield previous, True
+
+
+def _describe(image: np.ndarray) -> str:
+    return f"{image.shape[1]}x{image.shape[0]}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,1 @@
+"""Training clips: which are drawn, how they are read, augmented and batched."""

@@ -1,0 +1,81 @@
+"""From a run's configuration to its loader of clip batches."""
+
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from dataset.clip import Clip, ClipBatch, ClipRequest, collate
+from dataset.train.loading import load_clip
+from dataset.train.paste import draw_donor, paste_object
+from dataset.train.sampling import ClipStream, GapSchedule, Shard, StepSampler
+from dataset.train.sources import Source, find_sources
+from util.config.train import TrainConfig
+from util.parallel import distributed
+
+
+class ClipDataset(Dataset[Clip]):
+    """Answers requests from several sources; holds no state but where the files are."""
+
+    def __init__(self, sources: Sequence[Source], config: TrainConfig) -> None:
+        """Keep what every clip needs."""
+        self.sources = sources
+        self.config = config
+        self.plain = replace(config.augment, degrees=0.0, shear=0.0, frame_scale=(1.0, 1.0))
+        self.correspondence = config.correspondence if config.correspondence.active else None
+
+    def __getitem__(self, request: ClipRequest) -> Clip:
+        """Return the clip of a request, the same in every process."""
+        augmentation = self.plain if request.plain else self.config.augment
+        bad = self.config.data.on_bad_sample
+        clip = load_clip(self.sources, request, self.config.clip, augmentation, bad, self.correspondence)
+        donor = draw_donor(request, len(self.sources[request.source]), augmentation.paste)
+        if donor is None:
+            return clip
+        one_object = replace(self.config.clip, max_objects=1)
+        pasted = load_clip(self.sources, donor, one_object, augmentation, bad)
+        return paste_object(clip, pasted, self.config.clip.min_object_pixels)
+
+
+def build_loader(config: TrainConfig, device: torch.device, first_step: int = 0) -> "DataLoader[ClipBatch]":
+    """Build the loader of this process's batches from `first_step` on: `config.accumulate` for each step.
+
+    Raises as `find_sources`, and ValueError when the batch does not divide.
+    """
+    shard = Shard(rank=distributed.rank(), ranks=distributed.world_size(), accumulate=config.accumulate)
+    shard.part_size(config.batch_size)
+    sources = find_sources(config.data, config.clip.frames, config.stage, config.correspondence)
+    stream = ClipStream(
+        videos=tuple(len(source) for source in sources),
+        weights=tuple(source.weight for source in sources),
+        batch_size=config.batch_size,
+        iterations=config.iterations,
+        gaps=GapSchedule(gaps=config.clip.gaps, starts=config.clip.gap_starts),
+        seed=config.seed,
+        plain_end=config.clip.plain_end,
+    )
+    # Every core has a worker or the training itself: OpenCV's threads would only get in the way.
+    cv2.setNumThreads(0)
+    workers = config.data.num_workers
+    return DataLoader(
+        ClipDataset(sources, config),  # type: ignore[arg-type]
+        batch_sampler=StepSampler(stream, first_step, shard),  # type: ignore[arg-type]
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=device.type == "cuda",
+        persistent_workers=workers > 0,
+        worker_init_fn=_start_worker if workers else None,
+        # Of its own: workers' seeds, which nothing uses, would otherwise be drawn from the run's generator.
+        generator=torch.Generator(),
+    )
+
+
+def _start_worker(number: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    # Ctrl-C reaches every process: the training process ends its step, for which it needs its workers, and then them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

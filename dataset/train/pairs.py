@@ -1,0 +1,148 @@
+"""What the correspondence losses need beside a clip's frames: a shared geometry, and second views of frames."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeGuard
+
+import cv2
+import numpy as np
+
+from dataset.train.geometry import flip, window
+from dataset.train.sampling import draw_pair
+from dataset.train.transforms import FrameTransform, apply_colour, decode_reduction, draw_jitter, warp_image
+from util.config.data import Augmentation
+from util.config.train import CorrespondenceConfig
+
+
+class Pairing(NamedTuple):
+    """Which frames of a clip are compared, and how they are seen a second time.
+
+    Attributes:
+        pair: index in the clip of frame t.
+        anchor: index in the clip of the anchor frame.
+        views: by index in the clip, what happens to a frame for its view.
+        annotated: whether the boxes of annotated objects count.
+        proposals: boxes [N,4] in the original pictures of frame t and of the anchor frame: left, top, right, bottom
+            edges; none if there are none.
+    """
+
+    pair: int
+    anchor: int
+    views: Mapping[int, FrameTransform]
+    annotated: bool = False
+    proposals: tuple[np.ndarray, ...] = ()
+
+
+def is_released(correspondence: CorrespondenceConfig) -> bool:
+    """Return whether the pixel loss is that of the paper authors' code, which compares no successive frames."""
+    return correspondence.pcl and correspondence.pcl_variant == "released"
+
+
+def uses_proposals(correspondence: CorrespondenceConfig | None) -> bool:
+    """Return whether objects are compared and proposals count as such."""
+    return _compares_objects(correspondence) and correspondence.ocl_objects != "manual"
+
+
+def _compares_objects(correspondence: CorrespondenceConfig | None) -> TypeGuard[CorrespondenceConfig]:
+    return correspondence is not None and correspondence.active and correspondence.ocl and correspondence.beta > 0
+
+
+def draw_pairing(
+    rng: np.random.Generator,
+    frames: Sequence[int],
+    transforms: Sequence[FrameTransform],
+    augmentation: Augmentation,
+    correspondence: CorrespondenceConfig,
+) -> tuple[list[FrameTransform], Pairing]:
+    """Draw which frames of a clip are compared, and their views.
+
+    Args:
+        rng: source of randomness.
+        frames: frame indices of the clip.
+        transforms: of these frames.
+        augmentation: size of the crop and range of the colour change.
+        correspondence: what the losses want. For the released variant, frame t is the first of the clip, the anchor
+            the last.
+
+    Returns:
+        The transforms, among which two successive frames share one geometry (but for the released variant), and what
+        is compared, without proposals.
+
+    Raises:
+        ValueError: when no neighbours follow each other in the video.
+    """
+    if is_released(correspondence):
+        shared, pair, anchor = list(transforms), 0, len(frames) - 1
+    else:
+        pair, anchor = draw_pair(rng, frames)
+        shared = share_geometry(transforms, pair)
+    views = draw_views(rng, shared, pair, augmentation, correspondence)
+    annotated = _compares_objects(correspondence) and correspondence.ocl_objects != "auto"
+    return shared, Pairing(pair=pair, anchor=anchor, views=views, annotated=annotated)
+
+
+def share_geometry(transforms: Sequence[FrameTransform], pair: int) -> list[FrameTransform]:
+    """Give frame `pair + 1` the matrix and the spline of frame `pair`; it keeps its own colours."""
+    first = transforms[pair]
+    follower = transforms[pair + 1]._replace(matrix=first.matrix, field=first.field)
+    return [*transforms[: pair + 1], follower, *transforms[pair + 2 :]]
+
+
+def draw_views(
+    rng: np.random.Generator,
+    transforms: Sequence[FrameTransform],
+    pair: int,
+    augmentation: Augmentation,
+    correspondence: CorrespondenceConfig,
+) -> dict[int, FrameTransform]:
+    """Draw the views of a clip: a square window of the crop, mirrored with probability 1/2, and resized.
+
+    Window and mirroring are one for the clip. Each view has a colour change of its own on top of the clip's.
+
+    Args:
+        rng: source of randomness.
+        transforms: of the clip's frames.
+        pair: index in the clip of frame t.
+        augmentation: size of the crop and range of the colour change.
+        correspondence: size of the window and of the view, and the variant.
+
+    Returns:
+        By index in the clip: frame t, or, for the released variant, all frames at the crop's size. Without the pixel
+        loss there are none.
+    """
+    if not correspondence.pcl:
+        return {}
+    size, released = augmentation.crop_size, is_released(correspondence)
+    side = size if released else correspondence.view_side(size)
+    width = size * rng.uniform(*correspondence.view_scale)
+    left, top = rng.uniform(0, size - width, size=2)
+    to_view = window(left, top, width, width, side)
+    if rng.random() < 0.5:
+        to_view = flip(side) @ to_view
+    views = {}
+    for t in range(len(transforms)) if released else (pair,):
+        jitters = (transforms[t].jitters[0], draw_jitter(rng, augmentation.frame_jitter))
+        views[t] = compose(transforms[t], to_view, side)._replace(jitters=jitters)
+    return views
+
+
+def compose(transform: FrameTransform, matrix: np.ndarray, size: int) -> FrameTransform:
+    """Follow a frame's transform by a `matrix` [3,3] that takes its crop to another of `size` pixels a side.
+
+    A spline is carried along: the two crops differ by the matrix alone.
+    """
+    field = transform.field
+    if field is not None:
+        moved = cv2.warpAffine(field, matrix[:2], (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        field = cv2.transform(moved, matrix[:2])
+    return transform._replace(matrix=matrix @ transform.matrix, field=field, size=size)
+
+
+def render_view(image: np.ndarray, view: FrameTransform, reduction: int) -> np.ndarray:
+    """Resample and colour a view [S,S,3] uint8 of a picture [H,W,3] uint8 decoded at 1/`reduction` of its size."""
+    # A view may show the picture smaller than the crop for which it was decoded.
+    further = max(decode_reduction(view) // reduction, 1)
+    if further > 1:
+        rows, columns = (max(side // further, 1) for side in image.shape[:2])
+        whole = image[: rows * further, : columns * further]
+        image = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    return apply_colour(warp_image(image, view, reduction * further), view)

@@ -1,0 +1,1 @@
+"""How well keys find the same object in another frame: figures and pictures."""

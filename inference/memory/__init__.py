@@ -1,0 +1,1 @@
+"""What a segmenter remembers of the frames before."""

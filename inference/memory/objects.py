@@ -1,0 +1,86 @@
+"""The objects of a video: their ids, the group each entered with, their memories and sensory states."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from inference.memory.group import FrameEntry, GroupMemory, MemoryLimits
+from model.spacetime.network import KeyFeatures, MatchingNetwork
+
+
+@dataclass
+class _Group:
+    ids: list[int]
+    memory: GroupMemory
+
+
+class ObjectTable:
+    """All objects, in order of entry; objects that enter together share a group and its memory."""
+
+    def __init__(self, network: MatchingNetwork, limits: MemoryLimits, top_k: int | None, bijective_k: int = 0) -> None:
+        """Make an empty table."""
+        self._network = network
+        self._limits = limits
+        self._top_k = top_k
+        self._bijective_k = bijective_k
+        self._groups: list[_Group] = []
+        self.sensory_1OSYX: Tensor | None = None
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids, in the order of all object dimensions."""
+        return [i for group in self._groups for i in group.ids]
+
+    @property
+    def memories(self) -> list[GroupMemory]:
+        """The memory of each group, oldest group first."""
+        return [group.memory for group in self._groups]
+
+    def enter(self, ids: list[int], like: KeyFeatures) -> None:
+        """Add a group of new objects with zero sensory states."""
+        height, width = like.key.shape[-2:]
+        new = self._network.initial_sensory(1, len(ids), height, width, like.key)
+        if new is not None:
+            old = self.sensory_1OSYX
+            self.sensory_1OSYX = new if old is None else torch.cat([old, new], dim=1)
+        self._groups.append(_Group(ids, GroupMemory(self._limits, self._top_k, self._bijective_k)))
+
+    def remove(self, ids: list[int]) -> None:
+        """Forget objects, and groups that lose their last object."""
+        all_ids = self.ids
+        if self.sensory_1OSYX is not None:
+            kept = [index for index, i in enumerate(all_ids) if i not in ids]
+            self.sensory_1OSYX = self.sensory_1OSYX[:, kept]
+        for group in self._groups:
+            kept = [index for index, i in enumerate(group.ids) if i not in ids]
+            if kept and len(kept) < len(group.ids) and group.memory.num_objects:
+                group.memory.keep_objects(kept)
+            group.ids = [group.ids[index] for index in kept]
+        self._groups = [group for group in self._groups if group.ids]
+        if not self._groups:
+            self.sensory_1OSYX = None
+
+    def read(self, query: KeyFeatures) -> Tensor:
+        """Read every object's value for a query frame: [1,O,V,Y,X].
+
+        Each group is matched against its own memory, so that late objects see only frames since they entered.
+        """
+        key_KP = query.key[0].flatten(1)
+        selection_KP = None if query.selection is None else query.selection[0].flatten(1)
+        values_POV = [memory.read(key_KP, selection_KP) for memory in self.memories]
+        value_OVP = torch.cat(values_POV, dim=1).permute(1, 2, 0)
+        return value_OVP.unflatten(2, query.key.shape[-2:]).unsqueeze(0)
+
+    def remember(self, frame: KeyFeatures, value_1OVYX: Tensor, temporary: bool = False) -> None:
+        """Add a frame to the memory of every group."""
+
+        def rows(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x[0].flatten(1).T
+
+        value_POV = value_1OVYX[0].flatten(2).permute(2, 0, 1)
+        key_PK = rows(frame.key)
+        assert key_PK is not None
+        for group, value in zip(self._groups, value_POV.split([len(g.ids) for g in self._groups], dim=1), strict=True):
+            entry = FrameEntry(key_PK, rows(frame.shrinkage), rows(frame.selection), value)
+            group.memory.add(entry, temporary)

@@ -1,0 +1,1 @@
+"""What a segmented data set leaves: masks, records, archives."""

@@ -1,0 +1,218 @@
+"""Writes a video's results while it is being segmented: masks, probabilities and an overlay video."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from torch import Tensor
+
+from util.files.atomic import atomic_write, set_aside
+from util.files.palette import overlay as draw_overlay
+from util.files.palette import write_mask
+
+# Frames that may wait for a writing thread: bounds the memory when writing is slower than segmenting.
+_MAX_PENDING = 8
+_CODECS = ("libx264", "h264", "mpeg4")
+
+
+def is_finished(
+    names: Iterable[str],
+    masks: str | os.PathLike[str],
+    *,
+    probs: str | os.PathLike[str] | None = None,
+    overlay: str | os.PathLike[str] | None = None,
+) -> bool:
+    """Say whether a video's results, those that are asked for, are all there; arguments as `ResultWriter`."""
+    names = list(names)
+    wanted = [Path(masks, f"{name}.png") for name in names]
+    wanted += [Path(probs, f"{name}.npz") for name in names] if probs is not None else []
+    wanted += [Path(overlay)] if overlay is not None else []
+    return all(file.is_file() for file in wanted)
+
+
+def read_probabilities(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[int]]:
+    """Read a file of `ResultWriter`: probabilities [L,H,W] float16, background first, and the objects' ids in order."""
+    with np.load(path) as content:
+        return content["prob"], [int(value) for value in content["object_ids"]]
+
+
+class ResultWriter:
+    """Writes the results of one video in background threads; used in a `with` block.
+
+    All results appear when the block ends: until then they lie under hidden names. An error in the block or in a thread
+    removes them and leaves the results of an earlier run as they were; a thread's error is raised by a later `write`
+    or at the block's end. Earlier results are replaced.
+    """
+
+    def __init__(
+        self,
+        masks: str | os.PathLike[str],
+        *,
+        probs: str | os.PathLike[str] | None = None,
+        overlay: str | os.PathLike[str] | None = None,
+        fps: float = 24.0,
+        threads: int = 2,
+    ) -> None:
+        """Choose the places.
+
+        Args:
+            masks: the folder for palette PNGs, one for each frame that is written, named after it.
+            probs: the folder for probabilities: `<frame>.npz`, compressed, with `prob` [L,H,W] float16 (background
+                first) and `object_ids` [L-1], the ids of the other channels; see `read_probabilities`. None: none.
+            overlay: an mp4 file that shows the frames with coloured objects. None: none.
+            fps: its frames per second.
+            threads: the number of threads that compress masks and probabilities.
+        """
+        self._masks = Path(masks)
+        self._probs = None if probs is None else Path(probs)
+        self._overlay = None if overlay is None else Path(overlay)
+        self._fps = fps
+        self._threads = threads
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> "ResultWriter":
+        """Make the hidden folders and start the threads; raises OSError for a place that cannot be written."""
+        with ExitStack() as stack:
+            self._mask_folder = stack.enter_context(_hidden_folder(self._masks))
+            self._prob_folder = None if self._probs is None else stack.enter_context(_hidden_folder(self._probs))
+            self._film: OverlayVideo | None = None
+            if self._overlay is not None:
+                self._film = OverlayVideo(stack.enter_context(atomic_write(self._overlay)), self._fps)
+            # The film has a thread of its own, since its frames must stay in order.
+            self._film_thread = ThreadPoolExecutor(1, "overlay")
+            self._pool = ThreadPoolExecutor(self._threads, "results")
+            self._stack = stack.pop_all()
+        return self
+
+    def write(
+        self,
+        name: str,
+        id_mask: np.ndarray,
+        *,
+        rgb: np.ndarray | None = None,
+        prob: Tensor | None = None,
+        object_ids: Sequence[int] = (),
+        wanted: bool = True,
+    ) -> None:
+        """Take one frame's results; frames come in order.
+
+        Args:
+            name: the frame's name.
+            id_mask: [H,W] integer ids.
+            rgb: [H,W,3] uint8 frame, needed for the overlay.
+            prob: [L,H,W] probabilities, background first, needed for the probabilities' file.
+            object_ids: the ids of `prob`'s channels after the first.
+            wanted: False for a frame that is only shown in the overlay.
+        """
+        if self._film is not None and rgb is None:
+            raise ValueError("ResultWriter.write: an overlay needs the frame's `rgb`.")
+        if self._prob_folder is not None and prob is None:
+            raise ValueError("ResultWriter.write: the probabilities' file needs `prob`.")
+        if wanted:
+            self._submit(self._pool, write_mask, self._mask_folder / f"{name}.png", id_mask)
+            if self._prob_folder is not None and prob is not None:
+                half = prob.detach().half().cpu().numpy()
+                self._submit(self._pool, _write_probs, self._prob_folder / f"{name}.npz", half, list(object_ids))
+        if self._film is not None and rgb is not None:
+            self._submit(self._film_thread, self._film.add, rgb, id_mask)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Wait for the threads; then publish everything, or remove it after an error."""
+        try:
+            self._stop_threads(complete=error is None)
+        except BaseException as failure:
+            self._stack.__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        if error is None:
+            for folder in (self._masks, self._probs):
+                if folder is not None:
+                    set_aside(folder)
+        self._stack.__exit__(kind, error, traceback)
+
+    def _stop_threads(self, complete: bool) -> None:
+        """Let the threads finish their work, or with `complete` false drop what they have not begun."""
+        try:
+            if complete:
+                self._drain(0)
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+            self._film_thread.shutdown(cancel_futures=True)
+            if self._film is not None and not complete:
+                with suppress(Exception):  # the error that led here is the one to show
+                    self._film.close()
+        if self._film is not None:
+            self._film.close()
+
+    def _submit(self, pool: ThreadPoolExecutor, work: Callable[..., None], *arguments: object) -> None:
+        self._drain(_MAX_PENDING - 1)
+        self._pending.append(pool.submit(work, *arguments))
+
+    def _drain(self, limit: int) -> None:
+        """Wait until at most `limit` pieces of work are pending; raises their errors."""
+        while len(self._pending) > limit:
+            self._pending.popleft().result()
+
+
+class OverlayVideo:
+    """An mp4 file of frames with coloured objects: H.264 where FFmpeg has an encoder for it, else MPEG-4."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        """Nothing is written before the first frame, whose size the video takes."""
+        self._path = path
+        self._fps = Fraction(fps).limit_denominator(1001)
+        self._container: av.container.OutputContainer | None = None
+
+    def add(self, rgb_HW3: np.ndarray, ids_HW: np.ndarray) -> None:
+        """Append a frame. Sides of odd length grow by one pixel, since the encoders need even ones."""
+        picture = draw_overlay(rgb_HW3, ids_HW)
+        height, width = ids_HW.shape
+        picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if self._container is None:
+            self._container = av.open(str(self._path), "w", format="mp4")
+            stream = self._container.add_stream(_codec(), rate=self._fps)
+            assert isinstance(stream, av.VideoStream)
+            stream.width, stream.height = picture.shape[1], picture.shape[0]
+            stream.pix_fmt = "yuv420p"
+            stream.bit_rate = max(500_000, 6 * picture.shape[0] * picture.shape[1])
+            self._stream = stream
+        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+
+    def close(self) -> None:
+        """Write what the encoder still holds and close the file."""
+        if self._container is not None:
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+            self._container = None
+
+
+def _codec() -> str:
+    return next(name for name in _CODECS if name in av.codecs_available and _encodes(name))
+
+
+def _encodes(name: str) -> bool:
+    try:
+        av.Codec(name, "w")
+    except ValueError:  # PyAV's UnknownCodecError: FFmpeg can decode it only
+        return False
+    return True
+
+
+def _write_probs(path: Path, prob: np.ndarray, object_ids: list[int]) -> None:
+    with atomic_write(path) as temporary:
+        np.savez_compressed(temporary, prob=prob, object_ids=np.array(object_ids, dtype=np.int64))
+
+
+@contextmanager
+def _hidden_folder(path: Path) -> Iterator[Path]:
+    with atomic_write(path) as temporary:
+        temporary.mkdir()
+        yield temporary

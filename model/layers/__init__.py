@@ -1,0 +1,1 @@
+"""Building blocks of the networks: trunks, encoders, decoders, sensory updates."""

@@ -1,0 +1,115 @@
+"""Key and value encoders."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.layers.batch_norm import convolve_and_normalise
+from model.layers.blocks import FusionBlock, ImagePart, in_layout_of, merge_objects, split_objects
+from model.layers.resnet import TrunkConfig, build_stages
+from model.layers.sensory import SensoryReinforcer
+
+
+class KeyEncoder(nn.Module):
+    """Image features at strides 16, 8 and 4."""
+
+    def __init__(self, trunk: TrunkConfig) -> None:
+        """Build the trunk to stride 16 (`layer3` of a ResNet)."""
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, trunk.stem, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(trunk.stem)
+        self.res2, self.layer2, self.layer3 = build_stages(trunk)
+
+    def forward(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map ImageNet-normalised [B,3,H,W] to f16, f8, f4."""
+        x = F.relu(convolve_and_normalise(self.conv1, self.bn1, image_B3HW), inplace=True)
+        f4 = self.res2(F.max_pool2d(x, 3, stride=2, padding=1))
+        f8 = self.layer2(f4)
+        return self.layer3(f8), f8, f4
+
+
+class KeyProjection(nn.Module):
+    """Projects f16 to the matching key, and in XMem to shrinkage and selection."""
+
+    def __init__(self, in_channels: int, key_dim: int, anisotropic: bool) -> None:
+        """Build the projections; `anisotropic` adds XMem's shrinkage and selection."""
+        super().__init__()
+        self.key_proj = nn.Conv2d(in_channels, key_dim, 3, padding=1)
+        nn.init.orthogonal_(self.key_proj.weight)
+        nn.init.zeros_(self.key_proj.bias)  # type: ignore[arg-type]
+        self.d_proj = nn.Conv2d(in_channels, 1, 3, padding=1) if anisotropic else None
+        self.e_proj = nn.Conv2d(in_channels, key_dim, 3, padding=1) if anisotropic else None
+
+    def forward(self, f16: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Map [B,C,Y,X] to key [B,K,Y,X], shrinkage [B,1,Y,X] >= 1 and selection [B,K,Y,X] in (0, 1)."""
+        shrinkage = None if self.d_proj is None else self.d_proj(f16) ** 2 + 1
+        selection = None if self.e_proj is None else torch.sigmoid(self.e_proj(f16))
+        return self.key_proj(f16), shrinkage, selection
+
+
+class ValueEncoder(nn.Module):
+    """Object values from the image, the object's mask, the other objects' masks, and f16."""
+
+    def __init__(
+        self,
+        trunk: TrunkConfig,
+        f16_channels: int,
+        value_dim: int,
+        *,
+        mask_channels: int,
+        conv_bias: bool,
+        image_first: bool,
+        sensory_dim: int,
+    ) -> None:
+        """Build the encoder.
+
+        Args:
+            trunk: residual trunk.
+            f16_channels: channels of the key encoder's f16.
+            value_dim: channels of the value.
+            mask_channels: 2 (mask, other objects' masks) or 1 (mask alone, as in stage 0).
+            conv_bias: whether the trunk's convolutions have a bias (STCN's release has).
+            image_first: order in which the fuser's weights expect (f16, object features).
+            sensory_dim: channels of the sensory memory, 0 for none.
+        """
+        super().__init__()
+        self.mask_channels = mask_channels
+        self.conv1 = nn.Conv2d(3 + mask_channels, trunk.stem, 7, stride=2, padding=3, bias=conv_bias)
+        self.bn1 = nn.BatchNorm2d(trunk.stem)
+        self.layer1, self.layer2, self.layer3 = build_stages(trunk, bias=conv_bias)
+        self.fuser = FusionBlock(f16_channels, trunk.channels[2], value_dim, image_first=image_first)
+        self.hidden_reinforce = SensoryReinforcer(value_dim, sensory_dim) if sensory_dim else None
+
+    def stack_masks(self, mask_BOHW: Tensor) -> Tensor:
+        """Build the mask channels of every object: its mask and, with two channels, the sum of the others' masks.
+
+        Args:
+            mask_BOHW: probabilities in [0, 1].
+
+        Returns:
+            [B,O,M,H,W].
+        """
+        masks = mask_BOHW.unsqueeze(2)
+        if self.mask_channels == 1:
+            return masks
+        return torch.cat([masks, masks.sum(dim=1, keepdim=True) - masks], dim=2)
+
+    def forward(
+        self, image_B3HW: Tensor, f16: Tensor | ImagePart, masks_BOMHW: Tensor, rows_N: Tensor | None = None
+    ) -> Tensor:
+        """Encode the stacked masks of some objects into values [B,O,V,Y,X]; `f16` may be the fuser's part of it.
+
+        Only the objects at `rows_N` of the flattened [B*O] go through the trunk, all without it: the others, which
+        pad a batch, have no part in BatchNorm's statistics, and get features of zero.
+        """
+        batch, objects = masks_BOMHW.shape[:2]
+        image = image_B3HW.unsqueeze(1).expand(-1, objects, -1, -1, -1)
+        x = merge_objects(torch.cat([image, masks_BOMHW.to(image.dtype)], dim=2))
+        x = convolve_and_normalise(self.conv1, self.bn1, x if rows_N is None else x[rows_N])
+        x = F.max_pool2d(F.relu(x, inplace=True), 3, stride=2, padding=1)
+        x = self.layer3(self.layer2(self.layer1(x)))
+        if rows_N is not None:
+            x = x.new_zeros(batch * objects, *x.shape[1:]).index_copy(0, rows_N, x)
+        x = in_layout_of(self.fuser.block1.conv1.weight, x)
+        value: Tensor = self.fuser(f16, split_objects(x, batch))
+        return value

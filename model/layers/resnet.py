@@ -1,0 +1,118 @@
+"""Residual trunks up to stride 16: ResNet-50, ResNet-18 and the half-width `tiny` trunk.
+
+Parameter names follow the released STCN and XMem checkpoints: the key encoder calls its first stage `res2`, the value
+encoder calls it `layer1`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from model.layers.batch_norm import convolve_and_normalise
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrunkConfig:
+    """Shape of a residual trunk: stem width, then width and number of blocks of the stages at stride 4, 8 and 16."""
+
+    stem: int
+    widths: tuple[int, int, int]
+    blocks: tuple[int, int, int]
+    bottleneck: bool
+
+    @property
+    def channels(self) -> tuple[int, int, int]:
+        """Output channels at stride 4, 8 and 16."""
+        expansion = Bottleneck.expansion if self.bottleneck else BasicBlock.expansion
+        first, second, third = (width * expansion for width in self.widths)
+        return first, second, third
+
+
+RESNET50 = TrunkConfig(stem=64, widths=(64, 128, 256), blocks=(3, 4, 6), bottleneck=True)
+RESNET18 = TrunkConfig(stem=64, widths=(64, 128, 256), blocks=(2, 2, 2), bottleneck=False)
+TINY_TRUNK = TrunkConfig(stem=32, widths=(32, 64, 128), blocks=(2, 2, 2), bottleneck=False)
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int, bias: bool) -> nn.Sequential | None:
+    if stride == 1 and in_channels == out_channels:
+        return None
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=bias), nn.BatchNorm2d(out_channels)
+    )
+
+
+def _shorten(downsample: nn.Sequential | None, x: Tensor) -> Tensor:
+    if downsample is None:
+        return x
+    conv, norm = downsample
+    assert isinstance(conv, nn.Conv2d)
+    return convolve_and_normalise(conv, norm, x)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with a shortcut (ResNet-18)."""
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, width: int, stride: int, bias: bool) -> None:
+        """Build the block; `bias` gives the convolutions a bias in front of their BatchNorm, as STCN's release has."""
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, 3, stride=stride, padding=1, bias=bias)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(in_channels, width, stride, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B,C,H,W] to [B,width,H/stride,W/stride]."""
+        shortcut = _shorten(self.downsample, x)
+        out = self.relu(convolve_and_normalise(self.conv1, self.bn1, x))
+        out = convolve_and_normalise(self.conv2, self.bn2, out)
+        out += shortcut
+        return self.relu(out)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1 convolutions with a shortcut (ResNet-50); the 3x3 convolution carries the stride."""
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, width: int, stride: int, bias: bool) -> None:
+        """Build the block with `4 * width` output channels."""
+        super().__init__()
+        out_channels = width * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=bias)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=bias)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=bias)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(in_channels, out_channels, stride, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B,C,H,W] to [B,4*width,H/stride,W/stride]."""
+        shortcut = _shorten(self.downsample, x)
+        out = self.relu(convolve_and_normalise(self.conv1, self.bn1, x))
+        out = self.relu(convolve_and_normalise(self.conv2, self.bn2, out))
+        out = convolve_and_normalise(self.conv3, self.bn3, out)
+        out += shortcut
+        return self.relu(out)
+
+
+def build_stages(trunk: TrunkConfig, bias: bool = False) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+    """Build the three residual stages of a trunk (strides 4, 8, 16)."""
+    block: Callable[[int, int, int, bool], BasicBlock | Bottleneck] = Bottleneck if trunk.bottleneck else BasicBlock
+    stages = []
+    in_channels = trunk.stem
+    for index, (width, count, out_channels) in enumerate(zip(trunk.widths, trunk.blocks, trunk.channels, strict=True)):
+        layers = []
+        for position in range(count):
+            stride = 2 if index > 0 and position == 0 else 1
+            layers.append(block(in_channels, width, stride, bias))
+            in_channels = out_channels
+        stages.append(nn.Sequential(*layers))
+    first, second, third = stages
+    return first, second, third

@@ -1,0 +1,1 @@
+"""STCN and XMem, which match a frame against a memory of frames."""

@@ -1,0 +1,241 @@
+"""What STCN and XMem share: configuration, the typed interface, and the work that is the same in both."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.aggregate import aggregate
+from model.layers.blocks import ImagePart, in_layout_of
+from model.layers.encoders import KeyEncoder, KeyProjection, ValueEncoder
+from model.layers.resnet import RESNET18, RESNET50, TINY_TRUNK, TrunkConfig
+
+STRIDE = 16  # of the matching grid; image sides must be multiples of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The resolved architecture of a network.
+
+    Attributes:
+        name: `stcn`, `stcn-corr` or `xmem`; or `bmvos` or `emvos`, whose sizes but `key_dim` are 0.
+        size: `base` (the published networks) or `tiny` (laptops and tests).
+        key_dim: channels K of the matching key.
+        value_dim: channels V of the value.
+        hidden_dim: channels S of XMem's sensory memory; 0 for none.
+        mask_channels: masks that the value encoder sees: 2 (object, others), or 1 as in stage 0.
+    """
+
+    name: str
+    size: str
+    key_dim: int
+    value_dim: int
+    hidden_dim: int
+    mask_channels: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeConfig:
+    """Trunks and decoder widths of a size."""
+
+    key_trunk: TrunkConfig
+    value_trunk: TrunkConfig
+    key_dim: int
+    value_dim: int
+    hidden_dim: int
+    wide: int
+    narrow: int
+
+
+SIZES = {
+    "base": SizeConfig(
+        key_trunk=RESNET50, value_trunk=RESNET18, key_dim=64, value_dim=512, hidden_dim=64, wide=512, narrow=256
+    ),
+    "tiny": SizeConfig(
+        key_trunk=TINY_TRUNK, value_trunk=TINY_TRUNK, key_dim=64, value_dim=96, hidden_dim=32, wide=96, narrow=64
+    ),
+}
+
+
+class KeyFeatures(NamedTuple):
+    """What the key encoder gives for a batch of images.
+
+    Attributes:
+        key: matching key [B,K,Y,X].
+        shrinkage: XMem's shrinkage [B,1,Y,X] >= 1, or None.
+        selection: XMem's selection [B,K,Y,X] in (0, 1), or None.
+        f16: features at stride 16.
+        f8: features at stride 8.
+        f4: features at stride 4.
+        decoder_part: what `MatchingNetwork.decoder_part` makes of f16, if it was computed ahead.
+    """
+
+    key: Tensor
+    shrinkage: Tensor | None
+    selection: Tensor | None
+    f16: Tensor
+    f8: Tensor
+    f4: Tensor
+    decoder_part: ImagePart | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "KeyFeatures":
+        """Apply a function to every tensor, to select frames or clips for example."""
+        return KeyFeatures(
+            change(self.key),
+            None if self.shrinkage is None else change(self.shrinkage),
+            None if self.selection is None else change(self.selection),
+            change(self.f16),
+            change(self.f8),
+            change(self.f4),
+            None if self.decoder_part is None else self.decoder_part.map(change),
+        )
+
+
+class MatchingNetwork(nn.Module):
+    """A network that matches a query's key against a memory of keys and decodes the values read from it.
+
+    Subclasses set `key_proj`, `decoder` and `decode`. Objects are a dimension of every tensor that depends on them.
+    """
+
+    def __init__(self, config: ModelConfig, *, anisotropic: bool, conv_bias: bool, image_first: bool) -> None:
+        """Build the encoders.
+
+        Args:
+            config: the architecture.
+            anisotropic: whether keys come with shrinkage and selection.
+            conv_bias: whether the value trunk's convolutions have a bias.
+            image_first: concatenation order of the value encoder's fuser.
+        """
+        super().__init__()
+        self.config = config
+        size = SIZES[config.size]
+        f16_channels = size.key_trunk.channels[2]
+        self.key_encoder = KeyEncoder(size.key_trunk)
+        self.value_encoder = ValueEncoder(
+            size.value_trunk,
+            f16_channels,
+            config.value_dim,
+            mask_channels=config.mask_channels,
+            conv_bias=conv_bias,
+            image_first=image_first,
+            sensory_dim=config.hidden_dim,
+        )
+        self.key_proj = KeyProjection(f16_channels, config.key_dim, anisotropic)
+        self.key_proj2: KeyProjection | None = None
+
+    def add_key_head(self) -> None:
+        """Add the extra key head of the released correspondence loss, which training alone uses."""
+        self.key_proj2 = KeyProjection(self.key_proj.key_proj.in_channels, self.config.key_dim, anisotropic=False)
+
+    def encode_key(self, image_B3HW: Tensor) -> KeyFeatures:
+        """Encode ImageNet-normalised images [B,3,H,W]; H and W must be multiples of 16."""
+        f16, f8, f4 = self.key_encoder(image_B3HW)
+        f16 = in_layout_of(self.key_proj.key_proj.weight, f16)
+        key, shrinkage, selection = self.key_proj(f16)
+        return KeyFeatures(key, shrinkage, selection, f16, f8, f4)
+
+    def value_part(self, f16: Tensor) -> ImagePart:
+        """Compute what the value encoder makes of f16 alone.
+
+        This and `decoder_part` are for clips: over all frames at once they are much faster than frame by frame, as
+        their weights are large and the pictures small.
+        """
+        return self.value_encoder.fuser.image_part(f16)
+
+    def encode_value(
+        self,
+        image_B3HW: Tensor,
+        f16: Tensor | ImagePart,
+        mask_BOHW: Tensor,
+        sensory_BOSYX: Tensor | None = None,
+        deep_update: bool = True,
+        object_chunk: int | None = None,
+        rows_N: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Encode every object of an image into a value.
+
+        Args:
+            image_B3HW: the normalised image.
+            f16: its features at stride 16, or what `value_part` made of them.
+            mask_BOHW: probability of each object, in [0, 1].
+            sensory_BOSYX: sensory memory before, or None for a network without one.
+            deep_update: whether to refresh the sensory memory from the value.
+            object_chunk: how many objects to encode at a time; None encodes all at once.
+            rows_N: which of the flattened [B*O] objects are real, if some only pad the batch; not with chunks.
+
+        Returns:
+            The value [B,O,V,Y,X] and the sensory memory (unchanged without a deep update).
+        """
+        masks = self.value_encoder.stack_masks(mask_BOHW)
+        parts = masks.split(object_chunk or masks.shape[1], dim=1)
+        value = _join([self.value_encoder(image_B3HW, f16, part, rows_N) for part in parts])
+        reinforce = self.value_encoder.hidden_reinforce
+        if deep_update and reinforce is not None:
+            assert sensory_BOSYX is not None, "this network carries a sensory memory"
+            sensory_BOSYX = reinforce(value, sensory_BOSYX)
+        return value, sensory_BOSYX
+
+    def segment(
+        self,
+        features: KeyFeatures,
+        readout_BOVYX: Tensor,
+        sensory_BOSYX: Tensor | None = None,
+        update_sensory: bool = True,
+        valid_BO: Tensor | None = None,
+        object_chunk: int | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Decode what was read from memory into label logits.
+
+        Args:
+            features: the query's features.
+            readout_BOVYX: values read from memory.
+            sensory_BOSYX: sensory memory, or None for a network without one.
+            update_sensory: whether the decoder updates the sensory memory.
+            valid_BO: bool, False for objects that only pad the batch: they get probability 0.
+            object_chunk: how many objects to decode at a time; None decodes all at once.
+
+        Returns:
+            Logits [B,L,H,W] in fp32, background first, whose softmax over labels is the prediction; and the sensory
+            memory.
+        """
+        step = object_chunk or readout_BOVYX.shape[1]
+        logits, states = [], []
+        for start in range(0, readout_BOVYX.shape[1], step):
+            part = slice(start, start + step)
+            sensory = None if sensory_BOSYX is None else sensory_BOSYX[:, part]
+            logit, sensory = self.decode(features, readout_BOVYX[:, part], sensory, update_sensory)
+            logits.append(logit)
+            states.append(sensory)
+        logit_BOHW = _join(logits).squeeze(2).float()
+        logit_BOHW = F.interpolate(logit_BOHW, scale_factor=4.0, mode="bilinear", align_corners=False)
+        prob_BOHW = torch.sigmoid(logit_BOHW)
+        if valid_BO is not None:
+            prob_BOHW = prob_BOHW * valid_BO[:, :, None, None]
+        return aggregate(prob_BOHW), None if sensory_BOSYX is None else _join([s for s in states if s is not None])
+
+    def decode(
+        self, features: KeyFeatures, readout_BOVYX: Tensor, sensory_BOSYX: Tensor | None, update_sensory: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Decode a logit per object at stride 4 [B,O,1,4Y,4X]; the network's own part of `segment`."""
+        raise TypeError(f"{type(self).__name__} does not define decode(); build a network with model.build_model")
+
+    def decoder_part(self, f16: Tensor) -> ImagePart:
+        """Compute what the decoder makes of f16 alone; see `value_part`."""
+        raise TypeError(f"{type(self).__name__} does not define decoder_part(); build a network with build_model")
+
+    def initial_sensory(self, batch: int, objects: int, height: int, width: int, like: Tensor) -> Tensor | None:
+        """Zero sensory memory [B,O,S,Y,X] in fp32 on `like`'s device, or None for a network without one.
+
+        `height` and `width` are those of the stride-16 grid.
+        """
+        if self.config.hidden_dim == 0:
+            return None
+        shape = (batch, objects, self.config.hidden_dim, height, width)
+        return torch.zeros(shape, dtype=torch.float32, device=like.device)
+
+
+def _join(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

@@ -1,0 +1,1 @@
+"""What a training run changes step by step: weights, optimiser, averages."""

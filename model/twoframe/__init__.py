@@ -1,0 +1,1 @@
+"""BMVOS and EMVOS, which match a frame with the first and the previous one."""

@@ -1,0 +1,75 @@
+"""Bad files in the middle of training: named, or skipped by rule."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+
+from dataset.clip import ClipRequest
+from dataset.train.loader import build_loader
+from dataset.train.loading import BadSampleError, load_clip
+from dataset.train.videos import find_videos
+from tests.support.toy_videos import write_davis
+from util.config.data import Augmentation, ClipConfig, DataConfig
+from util.config.train import CorrespondenceConfig, TrainConfig
+
+CLIP, SMALL = ClipConfig(frames=3, max_objects=2), Augmentation(crop_size=32, crop_scale=(0.5, 1.0))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """Yield a data set of three videos, the frames of the second of which are all damaged."""
+    place = write_davis(tmp_path, {"a": 3, "b": 3, "c": 3}) / "trainval"
+    for frame in (place / "JPEGImages/480p/b").iterdir():
+        frame.write_bytes(frame.read_bytes()[:200])
+    yield place
+
+
+def load(root: Path, video: int, on_bad_sample: Literal["raise", "skip"] = "skip") -> list[str]:
+    sources = [find_videos("toy", root, frames=3)]
+    request = ClipRequest(source=0, video=video, max_gap=5, seed=3)
+    clips = [load_clip(sources, request, CLIP, SMALL, on_bad_sample) for _ in range(2)]
+    assert torch.equal(clips[0].images_T3HW, clips[1].images_T3HW)
+    return [clip.name.split()[0] for clip in clips]
+
+
+def test_the_next_clip_is_taken_by_rule_and_the_file_is_named(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert load(root, 1) == ["toy/c", "toy/c"]
+    assert "bad sample skipped, the next clip of toy is taken: frame" in caplog.text
+    assert "JPEGImages/480p/b/0000" in caplog.text
+    caplog.clear()
+    assert load(root, 0) == ["toy/a", "toy/a"] and not caplog.text
+
+
+def test_the_run_stops_with_the_name_of_the_file(root: Path) -> None:
+    with pytest.raises(BadSampleError, match=r"b/0000\d.png is truncated or damaged .* --on_bad_sample skip"):
+        load(root, 1, "raise")
+
+
+def test_a_data_set_without_a_good_clip_is_given_up(root: Path) -> None:
+    for name in ("a", "c"):
+        for mask in (root / "Annotations/480p" / name).iterdir():
+            mask.write_text("no picture")
+    with pytest.raises(BadSampleError, match="data set toy: too many bad clips in a row; the last: mask .*a/"):
+        load(root, 1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_loader_passes_on_or_skips_whatever_process_meets_the_file(root: Path, workers: int) -> None:
+    data = DataConfig(dataset=(), user_roots=(root,), num_workers=workers)
+    alone = CorrespondenceConfig(alpha=0)
+    run = TrainConfig(data=data, clip=CLIP, augment=SMALL, correspondence=alone, batch_size=3, iterations=2)
+    cpu = torch.device("cpu")
+    with pytest.raises(ValueError) as error:
+        list(build_loader(run, cpu))
+    message = str(error.value)
+    assert message.startswith("frame ") and "b/0000" in message and "\n" not in message
+    batches = list(build_loader(replace(run, data=replace(data, on_bad_sample="skip")), cpu))
+    shown = [name.split()[0].split("/")[1] for batch in batches for name in batch.names]
+    assert len(shown) == 6 and set(shown) == {"a", "c"} and np.unique(shown, return_counts=True)[1].tolist() == [2, 4]

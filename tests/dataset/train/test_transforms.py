@@ -1,0 +1,215 @@
+"""Augmentation: geometry against step-by-step geometry and true points, colours against the plain formulas."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from dataset.train.geometry import about, flip, random_resized_crop, rotation_shear, spline_field, window
+from dataset.train.transforms import (
+    FILL,
+    FrameTransform,
+    apply_colour,
+    decode_reduction,
+    draw_transforms,
+    warp_image,
+    warp_mask,
+)
+from util.config.data import Augmentation
+
+PLAIN = (np.array([1.0, 1, 1, 0]),)
+STILL = Augmentation(
+    crop_size=64, crop_scale=(1.0, 1.0), crop_ratio=1.0, flip=0.0, grey=0.0, degrees=0.0, shear=0.0,
+    clip_jitter=(0.0, 0.0, 0.0, 0.0), frame_jitter=(0.0, 0.0, 0.0, 0.0),
+)  # fmt: skip
+RICH = Augmentation(crop_size=64, spline=0.5, zoom=(0.8, 1.5), clip_jitter=(0.1, 0.1, 0.1, 0.05))
+
+
+def smooth_picture(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    planes = [np.sin(x / 9 + y / 17), np.cos(x / 13 - y / 11), np.sin((x + y) / 15)]
+    return (np.stack(planes, axis=-1) * 100 + 128).astype(np.uint8)
+
+
+def transform(
+    matrix: np.ndarray, field: np.ndarray | None = None, size: int = 64, grey: bool = False
+) -> FrameTransform:
+    return FrameTransform(matrix, field, PLAIN, grey, size)
+
+
+def moved(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
+    return (matrix @ (x, y, 1))[:2]
+
+
+def test_matrices_by_hand() -> None:
+    np.testing.assert_allclose(moved(flip(10), 0, 3), (9, 3))
+    # The window's first pixel, two wide, becomes four pixels of half the width: its edges are at -0.5 and 3.5.
+    np.testing.assert_allclose(moved(window(1, 2, 2, 4, 4), 0.5, 1.5), (-0.5, -0.5))
+    np.testing.assert_allclose(moved(window(1, 2, 2, 4, 4), 2.5, 5.5), (3.5, 3.5))
+    np.testing.assert_allclose(moved(rotation_shear(90, 0, 2), 1, 0), (0, 2), atol=1e-12)
+    np.testing.assert_allclose(moved(rotation_shear(0, 45, 1), 1, 2), (3, 2))
+    np.testing.assert_allclose(moved(about(rotation_shear(30, 10, 1.1), 5, 6), 5, 6), (5, 6))
+
+
+def test_crops_lie_inside_and_have_the_area() -> None:
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        inverse = np.linalg.inv(random_resized_crop(rng, 40, 90, (0.1, 0.4), 4 / 3, 32))
+        (left, top), (right, bottom) = moved(inverse, -0.5, -0.5), moved(inverse, 31.5, 31.5)
+        assert left >= -0.5 - 1e-9 and top >= -0.5 - 1e-9 and right <= 89.5 + 1e-9 and bottom <= 39.5 + 1e-9
+        assert 0.1 - 1e-9 <= (right - left) * (bottom - top) / 3600 <= 0.4 + 1e-9
+        assert 0.75 - 1e-9 <= (right - left) / (bottom - top) <= 4 / 3 + 1e-9
+
+
+def test_a_crop_that_never_fits_becomes_the_largest_square() -> None:
+    inverse = np.linalg.inv(random_resized_crop(np.random.default_rng(0), 10, 90, (1.0, 1.0), 1.0, 32))
+    width, height = moved(inverse, 31.5, 31.5) - moved(inverse, -0.5, -0.5)
+    assert width == pytest.approx(10) and height == pytest.approx(10)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_resampling_equals_one_step_after_another(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = smooth_picture(80, 120)
+    crop = random_resized_crop(rng, 80, 120, (0.4, 0.8), 4 / 3, 64)
+    turn = about(rotation_shear(rng.uniform(-15, 15), rng.uniform(-10, 10), 1.0), 31.5, 31.5)
+    once = warp_image(image, transform(turn @ crop @ flip(120)))
+    step = image[:, ::-1].copy()
+    step = warp_image(step, transform(crop))
+    step = warp_image(step, transform(turn))
+    # Corners: the second step has lost what lies outside the crop.
+    inside = warp_mask(np.ones((64, 64), np.uint8), transform(about(np.diag([0.9, 0.9, 1]), 31.5, 31.5)))
+    inside &= warp_mask(np.ones((64, 64), np.uint8), transform(turn))
+    inside = cv2.erode(inside, np.ones((5, 5), np.uint8)).astype(bool)
+    assert inside.mean() > 0.5
+    difference = np.abs(once.astype(int) - step)[inside]
+    assert difference.max() <= 8 and difference.mean() < 1
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("reduction", [1, 2])
+def test_matrix_takes_points_where_the_picture_shows_them(static: bool, reduction: int) -> None:
+    config = replace(RICH, spline=0.0, crop_scale=(0.5, 0.9))
+    for seed in range(8):
+        (drawn,) = draw_transforms(np.random.default_rng(seed), config, (160, 200), 1, static=static)
+        inverse = np.linalg.inv(drawn.matrix)
+        x, y = np.round(moved(inverse, 20, 40))
+        if not (8 <= x < 192 and 8 <= y < 152):
+            continue
+        image = np.zeros((160, 200, 3), np.uint8)
+        cv2.circle(image, (int(x), int(y)), 7, (255, 255, 255), -1)
+        small = cv2.resize(image, (200 // reduction, 160 // reduction), interpolation=cv2.INTER_AREA)
+        crop = warp_image(small, drawn, reduction)[..., 0].astype(float)
+        crop[crop <= FILL[0]] = 0  # outside the picture, soft edges to it included
+        rows, columns = np.mgrid[:64, :64]
+        centre = (crop * columns).sum() / crop.sum(), (crop * rows).sum() / crop.sum()
+        np.testing.assert_allclose(centre, moved(drawn.matrix, x, y), atol=0.35)
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_masks_and_pictures_stay_in_step(static: bool) -> None:
+    mask = np.zeros((120, 160), np.uint8)
+    cv2.circle(mask, (80, 60), 40, 1, -1)
+    image = np.repeat(mask[..., None] * 255, 3, axis=2)
+    config = replace(RICH, crop_scale=(0.5, 1.0), clip_jitter=(0, 0, 0, 0), frame_jitter=(0, 0, 0, 0), grey=0)
+    for seed in range(10):
+        drawn = draw_transforms(np.random.default_rng(seed), config, (120, 160), 3, static=static)
+        for one in drawn:
+            crop, label = apply_colour(warp_image(image, one), one)[..., 0], warp_mask(mask, one)
+            square, edge = np.ones((5, 5), np.uint8), cv2.BORDER_CONSTANT
+            inside = cv2.erode(label, square, borderType=edge, borderValue=0) == 1
+            outside = cv2.dilate(label, square, borderType=edge, borderValue=1) == 0
+            assert inside.any() and (crop[inside] == 255).all()
+            assert (crop[outside] < 130).all()  # 0, or the fill outside the picture
+
+
+def test_what_holds_for_the_clip_and_what_for_a_frame() -> None:
+    still = draw_transforms(np.random.default_rng(0), replace(STILL, crop_scale=(0.3, 0.6)), (90, 90), 4, static=False)
+    assert all(np.array_equal(one.matrix, still[0].matrix) for one in still)
+    moving = draw_transforms(np.random.default_rng(0), RICH, (90, 90), 4, static=False)
+    assert len({one.matrix.tobytes() for one in moving}) == 4
+    assert len({one.jitters[0].tobytes() for one in moving}) == 1 == len({one.grey for one in moving})
+    flips = [draw_transforms(np.random.default_rng(s), RICH, (90, 90), 2, static=False) for s in range(100)]
+    mirrored = [[np.linalg.det(one.matrix) < 0 for one in clip] for clip in flips]
+    assert all(len(set(clip)) == 1 for clip in mirrored) and 30 < sum(clip[0] for clip in mirrored) < 70
+
+
+def test_identity_changes_nothing() -> None:
+    image = smooth_picture(64, 64)
+    (still,) = draw_transforms(np.random.default_rng(0), STILL, (64, 64), 1, static=False)
+    np.testing.assert_array_equal(apply_colour(warp_image(image, still), still), image)
+    (static,) = draw_transforms(np.random.default_rng(0), STILL, (64, 64), 1, static=True)
+    np.testing.assert_allclose(static.matrix, np.eye(3), atol=1e-12)
+
+
+def test_spline_takes_control_points_where_they_belong() -> None:
+    rng = np.random.default_rng(1)
+    points = np.stack(np.meshgrid([-0.8, -0.3, 0.2, 0.7], [-0.7, 0.1, 0.8]), -1).reshape(12, 2)
+    target = points + rng.normal(0, 0.03, points.shape)
+    field = spline_field(points, target, 256)
+    at = ((points + 1) * 128 - 0.5).astype(np.float32)
+    received = cv2.remap(field, at[None, :, 0], at[None, :, 1], cv2.INTER_LINEAR)[0]
+    # The field is interpolated between nodes 8 pixels apart; the displacements are about 4 pixels long.
+    np.testing.assert_allclose(received, (target + 1) * 128 - 0.5, atol=0.5)
+    still = spline_field(points, points, 64)
+    np.testing.assert_allclose(still, np.stack(np.meshgrid(np.arange(64), np.arange(64)), -1), atol=1e-4)
+
+
+def test_spline_composes_with_the_matrix() -> None:
+    image = smooth_picture(64, 64)
+    shift = np.array([[1.0, 0, 3], [0, 1, -2], [0, 0, 1]])
+    field = np.stack(np.meshgrid(np.arange(64), np.arange(64)), -1).astype(np.float32) + np.array([5, 1], np.float32)
+    warped = warp_image(image, transform(shift, field))
+    # Crop pixel (x, y) shows (x + 5, y + 1) of the shifted crop, that is (x + 2, y + 3) of the picture.
+    np.testing.assert_array_equal(warped[:60, :60], image[3:63, 2:62])
+
+
+def test_reduction_never_asks_for_enlarging() -> None:
+    expected = {1.5: 1, 1.0: 1, 0.51: 1, 0.5: 2, 0.3: 2, 0.25: 4, 0.125: 8, 0.01: 8}
+    for scale, reduction in expected.items():
+        assert decode_reduction(transform(np.diag([scale, -scale, 1]))) == reduction
+
+
+def test_a_reduced_picture_gives_nearly_the_same_crop() -> None:
+    image = smooth_picture(256, 256)
+    small = cv2.resize(image, (128, 128), interpolation=cv2.INTER_AREA)
+    matrix = window(30, 40, 150, 150, 64)
+    difference = warp_image(image, transform(matrix)).astype(int) - warp_image(small, transform(matrix), 2)
+    assert np.abs(difference).max() <= 6
+
+
+def plain_jitter(image: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
+    image = image * brightness
+    image = contrast * image + (1 - contrast) * (image @ (0.299, 0.587, 0.114)).mean()
+    return saturation * image + (1 - saturation) * (image @ (0.299, 0.587, 0.114))[..., None]
+
+
+def test_colours_equal_one_change_after_another() -> None:
+    image = (smooth_picture(32, 32) // 2 + 60).astype(np.uint8)
+    jitters = (np.array([1.1, 0.9, 1.2, 0.0]), np.array([0.95, 1.1, 0.8, 0.0]))
+    expected = plain_jitter(plain_jitter(image, 1.1, 0.9, 1.2), 0.95, 1.1, 0.8)
+    received = apply_colour(image, FrameTransform(np.eye(3), None, jitters, False, 32))
+    np.testing.assert_allclose(received, expected, atol=1)  # OpenCV rounds the coefficients of bytes
+
+
+def test_hue_keeps_the_luma_and_a_full_turn_changes_nothing() -> None:
+    image = (smooth_picture(32, 32) // 4 + 90).astype(np.uint8)
+    for turn in (0.05, 0.5, 1.0):
+        jitters = (np.array([1.0, 1.0, 1.0, turn]),)
+        received = apply_colour(image, FrameTransform(np.eye(3), None, jitters, False, 32)).astype(float)
+        np.testing.assert_allclose(received @ (0.299, 0.587, 0.114), image @ (0.299, 0.587, 0.114), atol=1)
+        assert (np.abs(received - image).max() <= 1) == (turn == 1.0)
+
+
+def test_grey() -> None:
+    image = smooth_picture(8, 8)
+    received = apply_colour(image, transform(np.eye(3), grey=True))
+    np.testing.assert_allclose(received, np.repeat((image @ (0.299, 0.587, 0.114))[..., None], 3, 2), atol=0.51)
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="crop_size 100: expected a multiple of 16"):
+        Augmentation(crop_size=100)
+    with pytest.raises(ValueError, match="crop_scale 0.5 0.2: expected 0 < smallest <= largest <= 1"):
+        Augmentation(crop_scale=(0.5, 0.2))

@@ -1,0 +1,6 @@
+"""Where the tests find the checkout and their data."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "tests" / "data"

@@ -1,0 +1,175 @@
+"""Several processes give what one gives on the joined batch, and end together when one of them dies."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import train
+from dataset.train.loader import build_loader
+from model.training.state import build_state
+from tests.support.paths import ROOT
+from tests.support.toy_videos import write_davis
+from tests.train.test_train import flags, small_run
+from util.files.checkpoint import read_checkpoint
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_davis(tmp_path_factory.mktemp("davis"), {"a": 5, "b": 4}) / "trainval"
+
+
+def torchrun(ranks: int, case: str, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+    return subprocess.run(
+        [*command, str(ROOT / "tests" / "ddp_worker.py"), case, str(folder)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def steps(
+    folder: Path, accumulate: int = 1, freeze_bn: Literal["yes", "no"] = "yes", alpha: float = 0.2
+) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+    """Do three steps on clips with one or two objects and drawn memory frames."""
+    run = small_run(Path((folder / "root").read_text()), iterations=3)
+    run = replace(
+        run,
+        accumulate=accumulate,
+        batch_size=4,
+        freeze_bn=freeze_bn,
+        clip=replace(run.clip, frames=4, memory_frames=2, deep_update=0.5),
+        optim=replace(run.optim, lr=1e-4, lr_schedule="steps", warmup_steps=0),
+        # Parts of a step have no negatives in common.
+        correspondence=replace(
+            run.correspondence, alpha=alpha if accumulate == 1 else 0.0, ramp=(0.0, 0.0), gather_negatives=True
+        ),
+    )
+    state = build_state(run, CPU)
+    # Adam divides a gradient by its size, and so makes a whole step of one that is nothing but rounding. With a larger
+    # epsilon its steps are a smooth function of the gradient.
+    for group in state.optimizer.param_groups:
+        group["eps"] = 1e-3
+    before = {name: value.clone() for name, value in state.model.named_parameters()}
+    batches = iter(build_loader(run, CPU))
+    pending, history = train.StepMetrics(), []
+    for _ in range(3):
+        parts = [next(batches) for _ in range(accumulate)]
+        values, _ = train.train_step(state, parts, run)
+        pending.add(state.step, values, [part.names for part in parts])
+        scalars = pending.flush()
+        history.append({name: scalars[name] for name in ("loss", "cross_entropy", "dice", "iou", "gradient_norm")})
+    moved = [(value - before[name]).abs().max().item() for name, value in state.model.named_parameters()]
+    assert max(moved) > 1e-4, "the weights have to move much further than they may differ"
+    return state.model.state_dict(), history
+
+
+@pytest.fixture(scope="module")
+def joined(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+    folder = tmp_path_factory.mktemp("joined")
+    (folder / "root").write_text(str(root))
+    return steps(folder)
+
+
+@pytest.fixture(scope="module")
+def joined_plain(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+    """As `joined`, without the correspondence losses."""
+    folder = tmp_path_factory.mktemp("joined_plain")
+    (folder / "root").write_text(str(root))
+    return steps(folder, alpha=0.0)
+
+
+def assert_close(
+    ours: tuple[dict[str, Tensor], list[dict[str, float]]], joined: tuple[dict[str, Tensor], list[dict[str, float]]]
+) -> None:
+    torch.testing.assert_close(dict(ours[0]), dict(joined[0]), atol=1e-6, rtol=0)
+    for mine, other in zip(ours[1], joined[1], strict=True):
+        # A pixel whose two labels are equally likely may fall to either side.
+        assert mine.pop("iou") == pytest.approx(other["iou"], abs=1e-3)
+        assert mine == pytest.approx({name: other[name] for name in mine}, rel=1e-5)
+
+
+@pytest.mark.parametrize(("ranks", "accumulate"), [(2, 1), (4, 1), (2, 2)])
+def test_processes_equal_one_on_the_joined_batch(
+    ranks: int,
+    accumulate: int,
+    root: Path,
+    tmp_path: Path,
+    joined: tuple[dict[str, Tensor], list[dict[str, float]]],
+    joined_plain: tuple[dict[str, Tensor], list[dict[str, float]]],
+) -> None:
+    (tmp_path / "root").write_text(str(root))
+    done = torchrun(ranks, "train", tmp_path, ACCUMULATE=str(accumulate))
+    assert done.returncode == 0, done.stderr
+    result = torch.load(tmp_path / "result.pth", weights_only=True)
+    assert_close((result["network"], result["metrics"]), joined if accumulate == 1 else joined_plain)
+
+
+def test_parts_of_a_step_equal_the_joined_batch(
+    root: Path, tmp_path: Path, joined_plain: tuple[dict[str, Tensor], list[dict[str, float]]]
+) -> None:
+    (tmp_path / "root").write_text(str(root))
+    assert_close(steps(tmp_path, accumulate=4), joined_plain)
+
+
+def test_from_scratch_processes_equal_one_on_the_joined_batch(root: Path, tmp_path: Path) -> None:
+    # BatchNorm's statistics run over all processes, which read different frames and hold different numbers of objects.
+    (tmp_path / "root").write_text(str(root))
+    done = torchrun(2, "train", tmp_path, FREEZE_BN="no")
+    assert done.returncode == 0, done.stderr
+    result = torch.load(tmp_path / "result.pth", weights_only=True)
+    network, metrics = steps(tmp_path, freeze_bn="no")
+    # Statistics that train pass on more rounding than kept ones: a seventh of what the weights have to move.
+    torch.testing.assert_close(result["network"], dict(network), atol=1.5e-5, rtol=1e-4)
+    for mine, other in zip(result["metrics"], metrics, strict=True):
+        assert mine["loss"] == pytest.approx(other["loss"], rel=1e-5)
+
+
+def batch_norm_input() -> tuple[nn.BatchNorm2d, Tensor, Tensor]:
+    """Return a layer, its input [4,3,5,5], far from zero, and the gradient of its output."""
+    generator = torch.Generator().manual_seed(0)
+    layer = nn.BatchNorm2d(3).train()
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
+    x = 3 + 2 * torch.randn(4, 3, 5, 5, generator=generator)
+    return layer, x, torch.randn(4, 3, 5, 5, generator=generator)
+
+
+def test_batch_norm_over_processes_equals_the_joined_batch(tmp_path: Path) -> None:
+    done = torchrun(2, "batch_norm", tmp_path)
+    assert done.returncode == 0, done.stderr
+    layer, x, weight = batch_norm_input()
+    x.requires_grad_()
+    y = layer(x)
+    (y * weight).sum().backward()
+    expected = [y, x.grad, layer.weight.grad, layer.bias.grad, layer.running_mean, layer.running_var]
+    for ours, truth in zip(torch.load(tmp_path / "result.pth", weights_only=True), expected, strict=True):
+        torch.testing.assert_close(ours, truth, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("death", ["kill", "error"])
+def test_a_rank_that_dies_ends_the_run(death: str, root: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = flags(root, run, "--iterations", "5", "--save_every", "1", "--log_every", "1", "--gather_negatives")
+    (tmp_path / "words").write_text(" ".join(words))
+    began = time.monotonic()
+    done = torchrun(2, "dying", tmp_path, DEATH=death)
+    assert done.returncode != 0 and time.monotonic() - began < 60
+    if death == "error":
+        assert "error: rank 1: this rank has had enough" in done.stderr
+    else:
+        assert "Signal 9 (SIGKILL) received" in done.stderr
+    assert read_checkpoint(run / "last.pth")["step"] == 1

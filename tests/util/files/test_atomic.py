@@ -1,0 +1,84 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from util.files.atomic import atomic_write, set_aside
+
+
+def test_file_appears_only_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "report.json"
+    with atomic_write(target) as temporary:
+        assert temporary.parent == target.parent and temporary.suffix == ".json"
+        temporary.write_text("done")
+        assert not target.exists()
+    assert target.read_text() == "done"
+    assert [entry.name for entry in target.parent.iterdir()] == ["report.json"]
+
+
+def test_error_leaves_the_older_file_and_no_rest(tmp_path: Path) -> None:
+    target = tmp_path / "weights.pth"
+    target.write_text("old")
+    with pytest.raises(KeyError), atomic_write(target) as temporary:
+        temporary.write_text("half")
+        raise KeyError("stop")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_folder_is_moved_whole_and_removed_after_an_error(tmp_path: Path) -> None:
+    target = tmp_path / "masks"
+    with pytest.raises(RuntimeError), atomic_write(target) as temporary:
+        temporary.mkdir()
+        (temporary / "a.png").write_text("a")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with atomic_write(target, sync=True) as temporary:
+        temporary.mkdir()
+        (temporary / "a.png").write_text("a")
+    assert (target / "a.png").read_text() == "a"
+
+
+def test_sync_keeps_the_content(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "a", sync=True) as temporary:
+        temporary.write_bytes(b"abc")
+    assert (tmp_path / "a").read_bytes() == b"abc"
+
+
+def test_place_below_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    target = tmp_path / "file" / "report.json"
+    with pytest.raises(OSError) as caught, atomic_write(target):
+        pass
+    assert caught.value.strerror is not None
+    assert caught.value.strerror.startswith(f"cannot write {target}: ")
+    assert caught.value.strerror.endswith("A part of the path is a file, not a folder: choose another place.")
+
+
+def test_full_disk_is_named_with_a_remedy(tmp_path: Path) -> None:
+    target = tmp_path / "weights.pth"
+    with pytest.raises(OSError) as caught, atomic_write(target) as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    expected = f"cannot write {target}: No space left on device. Free some space or choose another place."
+    assert caught.value.strerror == expected
+    assert caught.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_about_other_files_pass_unchanged(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(tmp_path / "a"):
+        (tmp_path / "missing" / "input").read_text()
+    assert caught.value.filename == str(tmp_path / "missing" / "input")
+    with pytest.raises(FileNotFoundError, match="^mask m.png does not exist$"), atomic_write(tmp_path / "a"):
+        raise FileNotFoundError("mask m.png does not exist")
+
+
+def test_set_aside_removes_files_and_folders(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a").write_text("")
+    (tmp_path / "file").write_text("")
+    for name in ("folder", "file", "nothing"):
+        set_aside(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

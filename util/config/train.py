@@ -1,0 +1,189 @@
+"""The configuration of a training run: plain values in frozen groups. Those of its clips lie in `util.config.data`.
+
+They lie together, because presets fill all of them at once, and below everything else, because presets must not depend
+on the code that they configure.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from util.config.data import Augmentation, ClipConfig, DataConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """The segmentation losses."""
+
+    bootstrap_start: int = 20_000
+    """Step until which the cross-entropy counts all pixels."""
+    bootstrap_end: int = 70_000
+    """Step from which it counts the hardest --bootstrap_share; in between the share falls linearly."""
+    bootstrap_share: float = 0.15
+    """1 always counts all pixels."""
+    dice: float = 1.0
+    """Weight of the Dice loss; 0 leaves it out."""
+    dice_background: bool = False
+    """The Dice loss counts the background as one more class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrespondenceConfig:
+    """The correspondence losses: L = L_seg + alpha (L_PCL + beta L_OCL) (paper Eq. 12)."""
+
+    pcl: bool = True
+    """Pixel-level correspondence loss on the matching keys."""
+    ocl: bool = True
+    """Object-level correspondence loss on the matching keys."""
+    alpha: float = 0.2
+    """Weight of both at the end of --ramp; 0 leaves them out, and their clips are drawn as if they were not there."""
+    beta: float = 0.5
+    """Weight of the object-level loss within it."""
+    ramp: tuple[float, float] = (0.2, 0.6)
+    """Shares of the run between which the weight rises from 0 to --alpha."""
+    pcl_negatives: Literal["intra", "inter", "both"] = "both"
+    """Anchors that a position must be told from: of its own clip, of the other clips of the batch, or both."""
+    pcl_variant: Literal["paper", "released"] = "paper"
+    """released: the loss of the paper authors' code, on a head of its own (stcn and stcn-corr)."""
+    ocl_objects: Literal["manual", "auto", "both"] = "both"
+    """Objects to compare: annotated ones, proposals of scripts/extract_proposals.py, or both."""
+    gather_negatives: bool = False
+    """Take negatives from the clips of all processes instead of the process's own."""
+    view_scale: tuple[float, float] = (0.5, 1.0)
+    """Side of the crop's part that the view of a frame shows; drawn once per clip."""
+    view_size: int = 0
+    """Side of the view in pixels; 0 is half the crop's, but at least 128 where the crop has as many."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values out of range."""
+        if self.alpha < 0 or self.beta < 0:
+            raise ValueError(f"alpha {self.alpha}, beta {self.beta}: expected at least 0.")
+        if not 0 <= self.ramp[0] <= self.ramp[1] <= 1:
+            raise ValueError(f"ramp {self.ramp[0]} {self.ramp[1]}: expected 0 <= start <= end <= 1.")
+        if not 0 < self.view_scale[0] <= self.view_scale[1] <= 1:
+            raise ValueError(
+                f"view_scale {self.view_scale[0]} {self.view_scale[1]}: expected 0 < smallest <= largest <= 1."
+            )
+        if self.view_size < 0 or self.view_size % 16:
+            raise ValueError(f"view_size {self.view_size}: expected a multiple of 16, the stride of the networks.")
+
+    @property
+    def active(self) -> bool:
+        """Whether a run has any of the losses at any time."""
+        return self.alpha > 0 and (self.pcl or self.ocl)
+
+    def view_side(self, crop_size: int) -> int:
+        """Return the side of the view in pixels for a crop."""
+        return self.view_size or min(max(crop_size // 32 * 16, 128), crop_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Optimiser and schedule."""
+
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    """adam adds the weight decay to the gradient, adamw shrinks the weights."""
+    lr: float = 1e-5
+    """Learning rate."""
+    encoder_lr: float = 1.0
+    """Factor on the learning rate of both encoders, but for --deep_encoder_lr."""
+    deep_encoder_lr: float = 1.0
+    """Factor on the learning rate of the encoders' stages layer2 and layer3."""
+    weight_decay: float = 0.05
+    """Weight decay."""
+    lr_schedule: Literal["steps", "cosine", "linear"] = "steps"
+    """steps: times 0.1 at each of --lr_drops; cosine, linear: down to 0 at the end."""
+    lr_drops: tuple[float, ...] = ()
+    """Shares of the run at which the learning rate drops."""
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises from 0."""
+    clip_gradient: float = 0.0
+    """Largest norm of the gradient; 0 does not clip."""
+    ema: float = 0.0
+    """Decay of the running mean of the weights that is saved beside them; 0 keeps none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """Scoring a data set while training."""
+
+    validate_every: int = 0
+    """Steps between validations; the weights with the best J&F go to best.pth. 0 never validates."""
+    val_dataset: str = "d17"
+    """What to validate on: d17, d16 or sample; one's own videos in DAVIS-2017's layout are d17 with --val_root."""
+    val_root: Path | None = None
+    """Its folder (default: its place under data/)."""
+    val_split: str = "val"
+    """val or train. Figures on the split that chose best.pth are not those of unseen videos: report last.pth there."""
+    val_list: Path | None = None
+    """A file with the names of the videos to validate on, one on each line, such as those that --davis_list lacks."""
+    val_size: int = 480
+    """Pixels of the shorter side at which the network works; -1 is native."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A training run. The preset of --model, --size and --stage gives the defaults of all other flags."""
+
+    model: str = "xmem"
+    """xmem, stcn, stcn-corr, bmvos or emvos."""
+    size: str = "base"
+    """base (published) or tiny (laptops)."""
+    stage: str = "2"
+    """0 (static pictures), 1 (BL30K), 2 (videos, the long training), 3 (videos, the short one after 0 or 1), or a
+    chain such as 03: each stage starts from the weights of the one before. Flags hold for all its stages."""
+    output: Path | None = None
+    """Folder of the run (default runs/MODEL-SIZE-sSTAGE); a chain has a folder in it for each stage."""
+    resume: str | None = None
+    """Continue a run: its folder; latest for the newest below --output or runs; auto continues the run in --output
+    if there is one, else starts it."""
+    checkpoint: Path | None = None
+    """Weights to start from; an own or released checkpoint."""
+    pretrained: bool = True
+    """Start the encoders of base networks from ImageNet weights."""
+    imagenet_weights: tuple[Path, ...] = ()
+    """Files with torchvision's weights: ResNet-50's and ResNet-18's, or for BMVOS and EMVOS DenseNet-121's; default:
+    torchvision's cache, else a download."""
+    iterations: int = 160_000
+    """Steps."""
+    max_minutes: float = 0.0
+    """Ends the run after so many minutes, the learning rate's schedule included; 0 has no limit."""
+    batch_size: int = 8
+    """Clips of a step, over all processes."""
+    accumulate: int = 1
+    """Parts in which each process computes its clips of a step, one after the other, to save memory."""
+    seed: int = 14159265
+    """Of weights, data and all that is drawn."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    """auto is fp32 on a CPU and fp16 on a GPU."""
+    freeze_bn: Literal["auto", "yes", "no"] = "auto"
+    """BatchNorm keeps its statistics; auto: yes unless the encoders start from random weights."""
+    freeze_encoder: Literal["auto", "yes", "no"] = "auto"
+    """The image encoder gets no gradient; auto: EMVOS's, where it starts from ImageNet weights (published)."""
+    compile: bool = False
+    """Compile encoders and decoder with torch.compile."""
+    save_every: int = 5_000
+    """Steps between checkpoints; there is always one at the end, and one on SIGTERM or SIGINT."""
+    keep: int = 2
+    """Newest checkpoints to keep; 0 keeps all."""
+    log_every: int = 50
+    """Steps between lines of the log."""
+    picture_every: int = 1_000
+    """Steps between pictures of a clip in TensorBoard; 0 draws none."""
+    overwrite: bool = False
+    """Replace the run that --output holds."""
+    print_config: bool = False
+    """Print the resolved run and stop."""
+    data: DataConfig = field(default_factory=DataConfig)
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    augment: Augmentation = field(default_factory=Augmentation)
+    loss: LossConfig = field(default_factory=LossConfig)
+    correspondence: CorrespondenceConfig = field(default_factory=CorrespondenceConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+
+    def folder(self) -> Path:
+        """Return the folder of the run."""
+        return self.output or Path("runs") / f"{self.model}-{self.size}-s{self.stage}"

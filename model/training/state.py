@@ -165,7 +165,7 @@ def parts_to_compile(model: MatchingNetwork | ReferenceNetwork) -> Sequence[nn.M
     """Return the parts of a network that are worth compiling."""
     if isinstance(model, ReferenceNetwork):
         return model.vos.encoder, model.vos.decoder
-    return model.key_encoder, model.value_encoder, model.layers.decoder  # type: ignore[return-value]
+    return model.key_encoder, model.value_encoder, model.decoder  # type: ignore[return-value]
 
 
 def freezes_encoder(config: TrainConfig) -> bool:

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from dataset.evaluate.video import open_dataset
-from dataset.sample.sample import TRAIN, VAL, make_sample, sample
+from dataset.sample import sample
+from dataset.sample.sample import TRAIN, VAL, make_sample
 from dataset.sample.scenes import Scene, draw
 from util.files.palette import davis_palette, read_mask
 

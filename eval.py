@@ -24,8 +24,9 @@ from inference.output.record import VideoResult, digest, open_output, read_resul
 from inference.output.submission import write_submission
 from inference.output.writer import ResultWriter, is_finished
 from inference.propagate import Stopwatch, View, build_views, propagate
-from inference.report import format_table, score_folders, write_csv, write_json
+from inference.report import format_table, write_csv, write_json
 from inference.scoring.official import score_officially
+from inference.scoring.table import ScoreTask, find_metric
 from model.build import build_model
 from model.spacetime.network import MatchingNetwork
 from model.twoframe.network import ReferenceNetwork
@@ -137,9 +138,16 @@ def score(config: EvalConfig, evaluation: EvaluationSet, output: Path) -> None:
         figures = score_officially(evaluation.annotations.parents[1], evaluation.split, output)
         print("davis2017-evaluation: " + "  ".join(f"{k} {100 * v:.1f}" for k, v in figures.items()))  # noqa: T201
         return
-    report = score_folders(
-        evaluation.annotations, output, sequences=evaluation.videos, single_object=evaluation.binary, show_progress=True
+    task = ScoreTask(
+        truth=evaluation.annotations,
+        masks=output,
+        sequences=evaluation.videos,
+        single_object=evaluation.binary,
+        meta=evaluation.metric_meta,
+        names=evaluation.metric_list,
+        show_progress=True,
     )
+    report = find_metric(evaluation.metric).score(task)
     write_json(report, output / "scores.json")
     write_csv(report, output / "scores.csv")
     print(format_table(report))  # noqa: T201
@@ -152,15 +160,15 @@ def describe_task(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[
         source = {"video": str(config.video), "masks": digest(masks) if masks else ""}
     else:
         source = {"dataset": evaluation.name}
-    return {**source, "save_all": config.save_all, "save_probs": config.save_probs, "overlay": config.overlay}
+    written = {"save_all": config.save_all, "save_probs": config.save_probs, "overlay": config.overlay}
+    return {**source, **written, "format": config.format}
 
 
 def open_writer(config: EvalConfig, video: Video, output: Path) -> AbstractContextManager[ResultWriter | None]:
     """Return what writes a video's results, or a context without a writer for a mere benchmark."""
     if not config.writes:
         return nullcontext()
-    probs, overlay = config.probs_folder(output, video.name), config.overlay_file(output, video.name)
-    return ResultWriter(output / video.name, probs=probs, overlay=overlay)
+    return ResultWriter(output / video.name, **config.places(output, video.name))
 
 
 def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> dict[str, VideoResult]:
@@ -169,8 +177,8 @@ def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> d
     for video in videos:
         result = read_result(output, video.name)
         names = video.frame_names if config.save_all else video.wanted_names
-        probs, overlay = config.probs_folder(output, video.name), config.overlay_file(output, video.name)
-        if result is not None and is_finished(names, output / video.name, probs=probs, overlay=overlay):
+        places = config.places(output, video.name)
+        if result is not None and is_finished(names, output / video.name, **places):
             finished[video.name] = result
     return finished
 

@@ -36,6 +36,9 @@ class EvaluationSet:
         meta: the meta.json that lists the wanted frames of each object, if there is one.
         scored: whether `annotations` is a full ground truth that results can be scored against.
         archive: the layout of the archive that the benchmark's server takes, if there is one.
+        metric: how results are scored, a row of `inference.scoring.table.METRICS`.
+        metric_meta: the file that the metric reads beside the masks, for example lvos's valid_meta.json.
+        metric_list: its list of names, for example lvos's unseen_videos.txt.
     """
 
     dataset: str
@@ -51,6 +54,9 @@ class EvaluationSet:
     meta: Path | None = None
     scored: bool = False
     archive: Literal["davis", "youtube"] | None = None
+    metric: str = "davis"
+    metric_meta: Path | None = None
+    metric_list: Path | None = None
 
     @property
     def name(self) -> str:
@@ -147,6 +153,7 @@ def _find_youtube(key: str, split: str, root: Path) -> EvaluationSet:
         rule="new",
         meta=meta,
         archive="youtube",
+        metric="youtube",
     )
 
 

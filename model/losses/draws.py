@@ -1,11 +1,12 @@
 """What the correspondence losses draw for a batch, from each clip's own seed."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 # Published: anchors on a grid of 8 x 8; three query objects, at most one from each cell of 32 pixels.
 ANCHOR_CELLS = 8

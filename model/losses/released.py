@@ -6,11 +6,12 @@ itself. A second term tells a few points of the first frame from all others. Bot
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from model.affinity import similarity
 from model.losses.contrast import contrast, take_positions

@@ -5,10 +5,11 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
+from typing_extensions import Self
 
 from util.files.atomic import atomic_write
 

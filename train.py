@@ -38,7 +38,8 @@ from util.config.train import TrainConfig
 from util.device import autocast, select_device
 from util.files.checkpoint import save_checkpoint
 from util.parallel import distributed
-from util.run.folder import BEST, LAST, open_stage, read_newest, save_step, start_run, write_record
+from util.run.claim import claim
+from util.run.folder import BEST, LAST, clean_stage, open_stage, read_newest, save_step, start_run, write_record
 from util.run.log import MetricLog
 from util.run.metrics import StepMetrics
 from util.run.progress import training_bar
@@ -72,7 +73,7 @@ def main(plan: RunPlan) -> None:
     for the end.
     """
     device = select_device(plan.stages[0].device)
-    with distributed.process_group(device), distributed.lost_ranks(), stop_signals() as stop:
+    with distributed.process_group(device), distributed.lost_ranks(), stop_signals() as stop, claim(plan.folder):
         for config in plan.stages:
             check(config)
         first, saved = find_start(plan)
@@ -128,6 +129,8 @@ def prepare_folders(plan: RunPlan, config: TrainConfig) -> None:
     """Write what the run is into its folder, and a stage's configuration into the stage's."""
     if config is plan.stages[0] and not plan.resumed:
         start_run(plan.folder, plan.stages, config.overwrite)
+    if plan.resumed:
+        clean_stage(config.folder())
     open_stage(config.folder(), config)
     write_record(plan.folder, plan.stages, run_facts() | {"stage": config.stage})
 

@@ -22,7 +22,7 @@ from util.config.presets import preset
 from util.config.train import TrainConfig
 from util.files.checkpoint import read_checkpoint
 from util.run import folder as run_folder
-from util.run.folder import checkpoints, open_stage, read_newest, save_step
+from util.run.folder import checkpoints, clean_stage, read_newest, save_step
 from util.run.stop import stop_signals
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -164,10 +164,10 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, caplog: pytest.LogC
 
 
 def test_what_a_killed_saving_left_is_removed(tmp_path: Path) -> None:
-    left = tmp_path / ".step-0000003.99-ab.tmp.pth"
+    left = tmp_path / ".step-0000003.99-0123abcd.tmp.pth"
     left.write_bytes(b"half")
     save_step(tmp_path, {"step": 2}, 2, keep=2)
-    open_stage(tmp_path, preset("xmem"))
+    clean_stage(tmp_path)
     assert not left.exists() and len(checkpoints(tmp_path)) == 1
 
 
@@ -270,6 +270,24 @@ def test_what_cannot_be_resumed(root: Path, tmp_path: Path, capsys: pytest.Captu
     assert "is of stage 3, stage 2 comes before it: stages build on each other" in message(*earlier)
     (folder / "run.json").write_text("{}")
     assert "run.json is damaged" in message(*more)
+
+
+def test_two_trainings_do_not_share_a_folder(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    train.command_line(flags(root, folder, "--iterations", "1"))
+    program = "import sys; from pathlib import Path; from util.run.claim import claim\nwith claim(Path(sys.argv[1])):\n"
+    command = [sys.executable, "-c", f"{program}    print('ready', flush=True); sys.stdin.read()", str(folder)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, text=True, stdin=pipe, stdout=pipe) as other:
+        assert other.stdout is not None and other.stdout.readline() == "ready\n"
+        before = {path: path.read_bytes() for path in folder.iterdir()}
+        for words in (["--resume", str(folder), "--iterations", "2"], flags(root, folder, "--overwrite")):
+            message = error_of(lambda words=words: train.command_line(words), capsys)  # type: ignore[misc]
+            assert message.startswith(f"error: {folder} is in use: process {other.pid} on ")
+        assert {path: path.read_bytes() for path in folder.iterdir()} == before
+        other.kill()
+    train.command_line(["--resume", str(folder), "--iterations", "2"])
+    assert read_checkpoint(folder / "last.pth")["step"] == 2
 
 
 def test_auto_starts_a_run_or_goes_on_with_it(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import train
 from dataset.train.loader import build_loader
-from model.training.state import build_state
+from model.training.start import build_state
 from tests.support.paths import ROOT
 from tests.support.toy_videos import write_davis
 from tests.train.test_train import flags, small_run

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dataset.evaluate.prepare import Resizing
 from inference.config import InferenceConfig
+from inference.snapshot import Snapshot
 
 
 class VOSSegmenter(Protocol):
@@ -49,4 +50,12 @@ class VOSSegmenter(Protocol):
 
     def to_id_mask(self, prob: Tensor) -> np.ndarray:
         """Turn probabilities [L,H,W] of any size into the user's ids: [H,W] uint8, or uint16 if an id exceeds 255."""
+        ...
+
+    def snapshot(self, device: torch.device | str | None = None) -> Snapshot:
+        """Return a copy of all that the segmenter remembers, on `device` or where it is."""
+        ...
+
+    def restore(self, state: Snapshot) -> None:
+        """Go on where a snapshot was taken; raises ValueError for one of another network."""
         ...

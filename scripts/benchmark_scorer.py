@@ -19,9 +19,8 @@ import numpy as np
 
 from inference.metrics import mask_scores
 from inference.scoring.inputs import plan_sequences
-from inference.scoring.sequences import object_ids
 from util.cli import run
-from util.files.palette import read_mask
+from util.files.palette import object_ids, read_mask
 
 Pair = tuple[np.ndarray, np.ndarray]
 

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dataset.disk.frames import list_images
 from dataset.disk.layout import Annotated
-from util.files.palette import read_mask
+from util.files.palette import object_ids, read_mask
 
 _EXAMPLES = 5
 _MASK_MODES = ("1", "L", "LA", "P", "I", "I;16", "I;16B")
@@ -118,7 +118,7 @@ def check_pictures(task: PicturesTask) -> Findings:
     from dataset.train.pictures import read_static_mask
 
     def read_static(path: Path) -> tuple[Size, list[int]]:
-        return (read_size(path, True), []) if task.quick else _ids_of(read_static_mask(path))
+        return (read_size(path, True), []) if task.quick else _size_and_ids(read_static_mask(path))
 
     problems: list[str] = []
     pictures = {stem: task.folder / f"{stem}.jpg" for stem in task.stems}
@@ -174,11 +174,11 @@ def read_ids(path: Path, quick: bool = False) -> tuple[Size, list[int]]:
     Raises ValueError when it is no image, damaged, or can't hold ids.
     """
     if not quick:
-        return _ids_of(read_mask(path))
+        return _size_and_ids(read_mask(path))
     size = read_size(path, quick=True)
     with Image.open(path) as image:
         if image.mode not in _MASK_MODES or image.format == "JPEG":
-            return _ids_of(read_mask(path))  # raises the full message
+            return _size_and_ids(read_mask(path))  # raises the full message
     return size, []
 
 
@@ -267,9 +267,8 @@ def _wrong_sizes(frames: Mapping[str, Size], masks: Mapping[str, Size], paths: M
     ]
 
 
-def _ids_of(mask_HW: np.ndarray) -> tuple[Size, list[int]]:
-    ids = np.flatnonzero(np.bincount(mask_HW.ravel()))
-    return (mask_HW.shape[0], mask_HW.shape[1]), [int(number) for number in ids if number > 0]
+def _size_and_ids(mask_HW: np.ndarray) -> tuple[Size, list[int]]:
+    return (mask_HW.shape[0], mask_HW.shape[1]), object_ids(mask_HW)
 
 
 def _describe(sizes: Mapping[str, Size]) -> str:

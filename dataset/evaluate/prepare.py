@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from util.files.palette import object_ids
 from util.image import IMAGENET_MEAN, IMAGENET_STD
 
 _USUAL_SIZE = 480  # shorter side in pixels at which benchmarks are run
@@ -30,11 +31,6 @@ class Resizing:
         return pixels * _USUAL_SIZE**2 < self.native_below * size**2
 
 
-def ids_of(mask: np.ndarray) -> list[int]:
-    """Return the ids that occur in a mask, in rising order, without the background."""
-    return [int(value) for value in np.flatnonzero(np.bincount(mask.ravel())) if value > 0]
-
-
 def prepare_image(rgb_HW3: np.ndarray, size: int, bicubic: bool = False) -> Tensor:
     """Return an RGB picture as [3,h,w] float32, ImageNet-normalised, with a shorter side of `size` (-1: as it is)."""
     height, width = _target(rgb_HW3.shape[:2], size)
@@ -54,7 +50,7 @@ def prepare_mask(ids_HW: np.ndarray, size: int) -> Tensor:
     if (height, width) == ids_HW.shape:
         return torch.from_numpy(ids_HW.astype(np.int64))
     resized = cv2.resize(ids_HW, (width, height), interpolation=cv2.INTER_NEAREST_EXACT).astype(np.int64)
-    for lost in set(ids_of(ids_HW)) - set(ids_of(resized)):
+    for lost in set(object_ids(ids_HW)) - set(object_ids(resized)):
         ys, xs = np.nonzero(ids_HW == lost)
         resized[ys[len(ys) // 2] * height // ids_HW.shape[0], xs[len(xs) // 2] * width // ids_HW.shape[1]] = lost
     return torch.from_numpy(resized)

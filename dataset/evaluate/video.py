@@ -11,9 +11,9 @@ from torch import Tensor
 
 from dataset.disk.frames import FIRST_OF_FILE, FolderFrames, FrameSource, VideoFileFrames, list_images, open_frames
 from dataset.evaluate.prefetch import prefetch
-from dataset.evaluate.prepare import Resizing, ids_of, prepare_image, prepare_mask
+from dataset.evaluate.prepare import Resizing, prepare_image, prepare_mask
 from dataset.evaluate.protocols import EvaluationSet, MaskRule, find_evaluation_set, required_frames
-from util.files.palette import read_mask
+from util.files.palette import object_ids, read_mask
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Video:
     @property
     def object_ids(self) -> list[int]:
         """All ids that the given masks hold, in rising order; reads the mask files."""
-        return sorted({value for file in self._masks.values() for value in ids_of(self._read_mask(file))})
+        return sorted({value for file in self._masks.values() for value in object_ids(self._read_mask(file))})
 
     def frames(self, size: int = 480, resizing: Resizing | None = None) -> Iterator[VideoFrame]:
         """Yield every frame in order, read ahead in a thread; close the iterator to stop early.
@@ -133,7 +133,7 @@ class Video:
                 )
             shape = rgb.shape
             given = self._given_mask(name, rgb, seen)
-            ids = None if given is None else ids_of(given)
+            ids = None if given is None else object_ids(given)
             seen.update(ids or ())
             yield VideoFrame(
                 name=name,
@@ -172,7 +172,7 @@ class Video:
             if min(mask.shape) <= size:
                 return size  # the video's own size shows objects no larger
             pixels = np.bincount(prepare_mask(mask, size).numpy().ravel())
-            new = set(ids_of(mask)) - seen
+            new = set(object_ids(mask)) - seen
             if any(resizing.is_too_small(int(pixels[i]), size) for i in new):
                 return -1
             seen |= new

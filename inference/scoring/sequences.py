@@ -8,7 +8,7 @@ import numpy as np
 
 from inference.metrics import mask_scores
 from inference.scoring.inputs import SequencePlan
-from util.files.palette import read_mask
+from util.files.palette import object_ids, read_mask
 from util.parallel.workers import map_processes
 from util.run.progress import with_progress
 
@@ -91,11 +91,6 @@ def score_sequences(jobs: Sequence[ScoreJob], workers: int = 0, show_progress: b
         scored = with_progress(scored, total, "scoring", units=lambda pair: len(pair[0].plan.scored))
     results = dict(zip(order, (scores for _, scores in scored), strict=True))
     return [results[position] for position in range(len(jobs))]
-
-
-def object_ids(ids_HW: np.ndarray) -> list[int]:
-    """Return the ids above 0 that occur in a mask [H,W] of unsigned integers, in order."""
-    return [int(key) for key in np.flatnonzero(np.bincount(ids_HW.ravel())) if key]
 
 
 def _read_ids(path: Path, single_object: bool) -> np.ndarray:

@@ -92,7 +92,7 @@ def test_without_weights_training_stops_and_says_both_ways_on(
     model = build_model("stcn", "base")
     before = model.key_encoder.conv1.weight.clone()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    unreachable = ENCODERS | {"key_encoder": replace(RESNET50, url="http://127.0.0.1:9/resnet50.pth")}
+    unreachable = {**ENCODERS, "key_encoder": replace(RESNET50, url="http://127.0.0.1:9/resnet50.pth")}
     with pytest.raises(ValueError, match="no ImageNet weights .ResNet-50. for the encoders: they are not in") as caught:
         load_imagenet(model, unreachable, options=Options(tries=1, wait_s=0, progress=False))
     assert str(caught.value).endswith(both)

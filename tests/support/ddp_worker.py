@@ -1,4 +1,4 @@
-"""What test_ddp.py starts with torchrun: `ddp_worker.py CASE FOLDER`, on each rank."""
+"""What test_processes.py starts with torchrun: `ddp_worker.py CASE FOLDER`, on each rank."""
 
 import os
 import sys

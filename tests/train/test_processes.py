@@ -31,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def torchrun(ranks: int, case: str, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
     return subprocess.run(
-        [*command, str(ROOT / "tests" / "ddp_worker.py"), case, str(folder)],
+        [*command, str(ROOT / "tests" / "support" / "ddp_worker.py"), case, str(folder)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,

@@ -91,6 +91,11 @@ def count_ids(ids: np.ndarray) -> np.ndarray:
     return np.bincount(ids.ravel())
 
 
+def object_ids(ids_HW: np.ndarray) -> list[int]:
+    """Return the ids above 0 that occur in a mask [H,W], uint8 or uint16, in rising order."""
+    return [int(number) for number in np.flatnonzero(count_ids(ids_HW)) if number > 0]
+
+
 @cache
 def _palette() -> np.ndarray:
     palette = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)

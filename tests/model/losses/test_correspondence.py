@@ -148,7 +148,7 @@ def test_a_plan_without_the_view_is_refused() -> None:
 def test_gathering_equals_the_joined_batch(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     done = subprocess.run(
-        [*command, str(ROOT / "tests" / "correspondence_worker.py"), str(tmp_path)],
+        [*command, str(ROOT / "tests" / "support" / "correspondence_worker.py"), str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from util.files import palette
-from util.files.palette import davis_palette, overlay, read_mask, write_mask
+from util.files.palette import davis_palette, object_ids, overlay, read_mask, write_mask
 
 
 def disc(height: int = 60, width: int = 80, value: int = 255) -> np.ndarray:
@@ -155,3 +155,9 @@ def test_overlay_tints_objects_only() -> None:
     assert np.array_equal(overlay(picture, np.zeros_like(ids)), picture)
     with pytest.raises(ValueError, match="differ in size"):
         overlay(picture, ids[1:])
+
+
+def test_object_ids_of_both_widths() -> None:
+    assert object_ids(np.array([[0, 7], [255, 7]], np.uint8)) == [7, 255]
+    assert object_ids(np.array([[0, 7], [40000, 300]], np.uint16)) == [7, 300, 40000]
+    assert object_ids(np.zeros((2, 2), np.uint8)) == []

@@ -165,7 +165,7 @@ def build_model(name: str, size: str = "base", **sizes: int) -> VOSNetwork:
 
     Args:
         name: of a row of `NETWORKS`: `stcn`, `stcn-corr`, `xmem`, `bmvos` or `emvos`.
-        size: `base` for the published networks, `tiny` for laptops and tests.
+        size: `base` for the published networks, `small` (not bmvos, emvos) for that in the box, `tiny` for tests.
         **sizes: `key_dim` and, but for bmvos and emvos, `value_dim`, `hidden_dim` (xmem; 0 for no sensory memory) or
             `mask_channels` to replace the size's own.
 

@@ -15,7 +15,7 @@ class ModelConfig:
 
     Attributes:
         name: of its row in `model.build.NETWORKS`, such as `xmem`.
-        size: of its family's sizes: `base` (the published networks) or `tiny` (laptops and tests).
+        size: of its family's sizes: `base` (the published networks), `small` (the one in the box) or `tiny` (tests).
         key_dim: channels K of the matching key.
         value_dim: channels V of the value; 0 in two-frame networks, as all that follows.
         hidden_dim: channels S of XMem's sensory memory; 0 for none.

@@ -70,7 +70,7 @@ def new_model(config: TrainConfig) -> VOSNetwork:
     sizes = find_network(config.model).family.sizes.get(config.size, {})
     masks = {"mask_channels": 1} if config.stage == "0" and "mask_channels" in sizes else {}
     model = build_model(config.model, config.size, **masks)
-    if uses_key_head(config):
+    if config.correspondence.released:
         check_network(config)
         model.add_key_head()  # type: ignore[operator]
     return model
@@ -78,7 +78,7 @@ def new_model(config: TrainConfig) -> VOSNetwork:
 
 def check_network(config: TrainConfig) -> None:
     """Raise ValueError for a network that does not exist or lacks what the run's losses need."""
-    if uses_key_head(config) and not find_network(config.model).key_head:
+    if config.correspondence.released and not find_network(config.model).key_head:
         able = " or ".join(name for name, row in NETWORKS.items() if row.key_head)
         raise ValueError(f"--pcl_variant released: {config.model} has none; expected {able}, or paper.")
 
@@ -142,12 +142,6 @@ def keeps_statistics(config: TrainConfig) -> bool:
     return config.checkpoint is not None or (config.pretrained and has_imagenet_weights(config.size))
 
 
-def uses_key_head(config: TrainConfig) -> bool:
-    """Return whether a run has the extra key head of the released correspondence loss."""
-    correspondence = config.correspondence
-    return correspondence.active and correspondence.pcl and correspondence.pcl_variant == "released"
-
-
 def _report(model: VOSNetwork, config: TrainConfig, device: torch.device, origin: str) -> None:
     logger.info(
         "%s %s, stage %s, from %s: %.1f M parameters%s, BatchNorm %s, on %d x %s",
@@ -172,5 +166,5 @@ def _parallel(network: nn.Module, config: TrainConfig) -> nn.Module:
         gradient_as_bucket_view=True,
         # In clips of two frames nothing reads what XMem's decoder remembers; the extra key head has no part in a step
         # whose loss has no weight yet.
-        find_unused_parameters=config.clip.frames < 3 or uses_key_head(config),
+        find_unused_parameters=config.clip.frames < 3 or config.correspondence.released,
     )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import train
 from model.build import NETWORKS, build_model
 from model.pretrained import RESNET18, RESNET50, load_imagenet
-from tests.train.test_train import error_of
+from tests.support.runs import error_of
 from util.files.download import Options
 
 ENCODERS = NETWORKS["stcn"].family.pretrained

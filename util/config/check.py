@@ -32,7 +32,7 @@ def check_correspondence(config: TrainConfig, clips: int, processes: int) -> Non
             f"--frames {config.clip.frames}: the correspondence losses need two successive frames and an anchor frame, "
             "3 frames at least; or train without them: --alpha 0."
         )
-    released = wanted.pcl and wanted.pcl_variant == "released"
+    released = wanted.released
     if released and wanted.ocl:
         raise ValueError("--pcl_variant released: the released code has no object-level loss; add --no_ocl.")
     if clips * (processes if wanted.gather_negatives else 1) > 1:

@@ -7,16 +7,17 @@ import pytest
 
 from model.training.start import check_network, freezes_encoder, keeps_statistics, new_model
 from util.config.presets import preset
-from util.config.train import CorrespondenceConfig, TrainConfig
+from util.config.train import CorrespondenceConfig
 
 RELEASED = CorrespondenceConfig(pcl_variant="released", ocl=False)
 
 
 def test_statistics_are_kept_where_they_are_worth_it() -> None:
-    assert keeps_statistics(TrainConfig()) and keeps_statistics(TrainConfig(size="tiny", checkpoint=Path("a.pth")))
-    assert not keeps_statistics(TrainConfig(size="tiny")) and not keeps_statistics(TrainConfig(pretrained=False))
-    assert keeps_statistics(TrainConfig(size="tiny", freeze_bn="yes"))
-    assert not keeps_statistics(TrainConfig(checkpoint=Path("a.pth"), freeze_bn="no"))
+    base, tiny = preset("xmem"), preset("xmem", "tiny")
+    assert keeps_statistics(base) and keeps_statistics(replace(tiny, checkpoint=Path("a.pth")))
+    assert not keeps_statistics(tiny) and not keeps_statistics(replace(base, pretrained=False))
+    assert keeps_statistics(replace(tiny, freeze_bn="yes"))
+    assert not keeps_statistics(replace(base, checkpoint=Path("a.pth"), freeze_bn="no"))
 
 
 def test_the_encoder_of_emvos_keeps_its_imagenet_weights() -> None:
@@ -31,15 +32,15 @@ def test_the_encoder_of_emvos_keeps_its_imagenet_weights() -> None:
 
 @pytest.mark.parametrize(("stage", "channels"), [("0", 1), ("2", 2)])
 def test_static_pictures_have_one_mask_channel(stage: str, channels: int) -> None:
-    assert new_model(TrainConfig(model="stcn", size="tiny", stage=stage)).config.mask_channels == channels
-    assert new_model(TrainConfig(model="bmvos", size="tiny", stage=stage)).config.mask_channels == 0
+    assert new_model(preset("stcn", "tiny", stage)).config.mask_channels == channels
+    assert new_model(preset("bmvos", "tiny", stage)).config.mask_channels == 0
 
 
 def test_only_stcn_has_the_released_losses_head() -> None:
     with pytest.raises(ValueError, match="released: xmem has none; expected stcn or stcn-corr, or paper."):
-        check_network(TrainConfig(model="xmem", correspondence=RELEASED))
-    config = TrainConfig(model="stcn-corr", size="tiny", correspondence=RELEASED)
+        check_network(replace(preset("xmem"), correspondence=RELEASED))
+    config = replace(preset("stcn-corr", "tiny"), correspondence=RELEASED)
     check_network(config)
     assert "key_proj2.key_proj.weight" in new_model(config).state_dict()
     with pytest.raises(ValueError, match="unknown model 'xmen'; did you mean 'xmem'"):
-        new_model(TrainConfig(model="xmen"))
+        new_model(replace(preset("xmem"), model="xmen"))

@@ -141,9 +141,8 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
     """Train a stage until its steps or minutes are over or a signal asks for the end; write metrics and checkpoints."""
     began, metrics = time.monotonic() - state.seconds, StepMetrics()
     is_main = distributed.is_main()
-    resumed_at = state.step if state.step else None
     with (
-        MetricLog(config.folder(), resumed_at) if is_main else nullcontext() as log,
+        MetricLog(config.folder(), state.step) if is_main else nullcontext() as log,
         training_bar(state.progress(config), shown=is_main) as bar,
     ):
         over = False

@@ -15,6 +15,7 @@ from dataset.train.loader import build_loader
 from model.spacetime.unroll import ClipOutput
 from model.weights import load_checkpoint
 from tests.support.runs import error_of, flags, lines, small_run
+from util.config.presets import preset
 from util.config.train import OptimConfig, TrainConfig, ValidationConfig
 from util.files.checkpoint import read_checkpoint
 

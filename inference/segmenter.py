@@ -10,6 +10,7 @@ from inference.config import InferenceConfig
 from inference.inputs import check_image, check_known, id_mask, read_mask
 from inference.memory.group import MemoryLimits
 from inference.memory.objects import ObjectTable
+from inference.snapshot import Snapshot, check_origin, copied
 from inference.twoframe_segmenter import ReferenceSegmenter
 from model.aggregate import aggregate
 from model.fast import fold_batch_norm
@@ -18,6 +19,7 @@ from model.twoframe.network import ReferenceNetwork
 from util.device import autocast
 from util.image import pad, padding_to_multiple
 
+_NUMBERS = ("_size", "_frame", "_last_memory", "_last_deep_update")  # all that a segmenter is beside its objects
 _DEFAULT_TOP_K = {"xmem": 30, "stcn": 20, "stcn-corr": 20}
 
 
@@ -118,6 +120,27 @@ class Segmenter:
     def to_id_mask(self, prob: Tensor) -> np.ndarray:
         """Turn probabilities [L,H,W] of any size into the user's ids: [H,W] uint8, or uint16 if an id exceeds 255."""
         return id_mask(prob, self.object_ids)
+
+    def snapshot(self, device: torch.device | str | None = None) -> Snapshot:
+        """Return a copy of the state after the frames so far: plain values, which `torch.save` takes.
+
+        Args:
+            device: where its tensors go; those of a GPU may wait on the CPU. The segmenter's own by default.
+        """
+        state = {name: getattr(self, name) for name in _NUMBERS}
+        origin = self._network.config.name
+        return copied({"origin": origin, "objects": self._objects.snapshot(), **state}, device)
+
+    def restore(self, state: Snapshot) -> None:
+        """Return to a state of `snapshot`, of this segmenter or of another one with equal network and settings.
+
+        What follows is bit for bit what followed then. Raises ValueError for the state of another network.
+        """
+        check_origin(state, self._network.config.name)
+        self.reset()
+        for name in _NUMBERS:
+            setattr(self, name, state[name])
+        self._objects.restore(copied(state["objects"], self.device))
 
     def _deep_update_due(self, remember: bool) -> bool:
         if self.config.deep_update_every == -1:

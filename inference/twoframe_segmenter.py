@@ -8,6 +8,7 @@ from torch import Tensor
 
 from inference.config import InferenceConfig
 from inference.inputs import check_image, check_known, id_mask, read_mask
+from inference.snapshot import Snapshot, check_origin, copied
 from model.aggregate import LOGIT_LIMIT, soft_odds
 from model.spacetime.network import STRIDE
 from model.twoframe.network import (
@@ -21,6 +22,8 @@ from model.twoframe.network import (
 )
 from util.device import autocast
 from util.image import padding_to_multiple, reflect
+
+_PLAIN = ("_ids", "_size", "_frame")  # attributes that are numbers
 
 
 @dataclass
@@ -126,6 +129,26 @@ class ReferenceSegmenter:
     def to_id_mask(self, prob: Tensor) -> np.ndarray:
         """Turn probabilities [L,H,W] of any size into the user's ids: [H,W] uint8, or uint16 if an id exceeds 255."""
         return id_mask(prob, self._ids)
+
+    def snapshot(self, device: torch.device | str | None = None) -> Snapshot:
+        """Return a copy of the state after the frames so far; see `Segmenter.snapshot`."""
+        state = {
+            "origin": self._network.config.name,
+            "anchors": [{"ids": anchor.ids, "reference": tuple(anchor.reference)} for anchor in self._anchors],
+            "previous": None if self._previous is None else tuple(self._previous),
+            "history": self._history,
+        }
+        return copied(state | {name: getattr(self, name) for name in _PLAIN}, device)
+
+    def restore(self, state: Snapshot) -> None:
+        """Return to a state of `snapshot`; see `Segmenter.restore`."""
+        check_origin(state, self._network.config.name)
+        state = copied(state, self.device)
+        for name in _PLAIN:
+            setattr(self, name, state[name])
+        self._anchors = [_Anchor(anchor["ids"], Reference(*anchor["reference"])) for anchor in state["anchors"]]
+        self._previous = None if state["previous"] is None else Reference(*state["previous"])
+        self._history = state["history"]
 
     def _predict(self, features: ReferenceFeatures) -> Tensor:
         """Return every known object's log-odds [O,H,W]."""

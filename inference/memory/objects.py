@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from inference.memory.group import FrameEntry, GroupMemory, MemoryLimits
+from inference.snapshot import Snapshot
 from model.spacetime.network import KeyFeatures, MatchingNetwork
 
 
@@ -60,6 +61,20 @@ class ObjectTable:
         self._groups = [group for group in self._groups if group.ids]
         if not self._groups:
             self.sensory_1OSYX = None
+
+    def snapshot(self) -> Snapshot:
+        """Return the state as plain values; its tensors are this table's own, so copy it before the next frame."""
+        groups = [{"ids": group.ids, "memory": group.memory.snapshot()} for group in self._groups]
+        return {"groups": groups, "sensory": self.sensory_1OSYX}
+
+    def restore(self, state: Snapshot) -> None:
+        """Return to a state of `snapshot`."""
+        self._groups = []
+        for group in state["groups"]:
+            memory = GroupMemory(self._limits, self._top_k, self._bijective_k)
+            memory.restore(group["memory"])
+            self._groups.append(_Group(list(group["ids"]), memory))
+        self.sensory_1OSYX = state["sensory"]
 
     def read(self, query: KeyFeatures) -> Tensor:
         """Read every object's value for a query frame: [1,O,V,Y,X].

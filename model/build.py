@@ -36,7 +36,7 @@ def build_model(name: str, size: str = "base", **sizes: int) -> MatchingNetwork 
 
     Args:
         name: `stcn`, `stcn-corr`, `xmem`, `bmvos` or `emvos`.
-        size: `base` for the published networks, `tiny` for laptops and tests.
+        size: `base` for the published networks, `small` (not bmvos, emvos) for that in the box, `tiny` for tests.
         **sizes: `key_dim` and, but for bmvos and emvos, `value_dim`, `hidden_dim` (xmem; 0 for no sensory memory) or
             `mask_channels` to replace the size's own.
 
@@ -47,7 +47,7 @@ def build_model(name: str, size: str = "base", **sizes: int) -> MatchingNetwork 
         ValueError: unknown name, size or keyword, or a size out of range.
     """
     _check_choice("model", name, list(NETWORKS))
-    _check_choice("size", size, list(SIZES))
+    _check_choice("size", size, list(REFERENCE_SIZES if name in REFERENCE_NETWORKS else SIZES))
     own = _own_sizes(name, size)
     for key, value in sizes.items():
         _check_choice("size argument", key, list(own))

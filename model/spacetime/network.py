@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from model.aggregate import aggregate
 from model.layers.blocks import ImagePart, in_layout_of
 from model.layers.encoders import KeyEncoder, KeyProjection, ValueEncoder
-from model.layers.resnet import RESNET18, RESNET50, TINY_TRUNK, TrunkConfig
+from model.layers.resnet import RESNET18, RESNET50, SMALL_KEY_TRUNK, SMALL_VALUE_TRUNK, TINY_TRUNK, TrunkConfig
 
 STRIDE = 16  # of the matching grid; image sides must be multiples of it
 
@@ -22,7 +22,7 @@ class ModelConfig:
 
     Attributes:
         name: `stcn`, `stcn-corr` or `xmem`; or `bmvos` or `emvos`, whose sizes but `key_dim` are 0.
-        size: `base` (the published networks) or `tiny` (laptops and tests).
+        size: `base` (the published networks), `small` (the network in the box) or `tiny` (tests).
         key_dim: channels K of the matching key.
         value_dim: channels V of the value.
         hidden_dim: channels S of XMem's sensory memory; 0 for none.
@@ -53,6 +53,15 @@ class SizeConfig:
 SIZES = {
     "base": SizeConfig(
         key_trunk=RESNET50, value_trunk=RESNET18, key_dim=64, value_dim=512, hidden_dim=64, wide=512, narrow=256
+    ),
+    "small": SizeConfig(
+        key_trunk=SMALL_KEY_TRUNK,
+        value_trunk=SMALL_VALUE_TRUNK,
+        key_dim=64,
+        value_dim=96,
+        hidden_dim=32,
+        wide=96,
+        narrow=64,
     ),
     "tiny": SizeConfig(
         key_trunk=TINY_TRUNK, value_trunk=TINY_TRUNK, key_dim=64, value_dim=96, hidden_dim=32, wide=96, narrow=64

@@ -153,7 +153,7 @@ def test_sizes_can_be_replaced() -> None:
     ("call", "message"),
     [
         (lambda: build_model("xmen"), "unknown model 'xmen'; did you mean 'xmem'? Valid: stcn, stcn-corr, xmem"),
-        (lambda: build_model("xmem", "huge"), "unknown size 'huge' Valid: base, tiny"),
+        (lambda: build_model("xmem", "huge"), "unknown size 'huge' Valid: base, small, tiny"),
         (lambda: build_model("xmem", keydim=3), "unknown size argument 'keydim'; did you mean 'key_dim'?"),
         (lambda: build_model("stcn", hidden_dim=64), "stcn has no sensory memory"),
         (lambda: build_model("xmem", key_dim=0), "key_dim=0: expected at least 1"),

@@ -13,18 +13,14 @@ from torch import Tensor
 
 from dataset.disk.arrays import Frames, to_rgb
 from dataset.evaluate.own import open_own
-from dataset.evaluate.prepare import Resizing, prepare_image, prepare_mask
+from dataset.evaluate.prepare import prepare_image, prepare_mask
 from dataset.evaluate.prompts import Masks, read_prompt, to_prompt
 from dataset.evaluate.video import Video, VideoFrame
 from inference.config import InferenceConfig
-from inference.segmenter import Segmenter, build_segmenter
-from inference.twoframe_segmenter import ReferenceSegmenter
-from model.spacetime.network import MatchingNetwork
-from model.twoframe.network import ReferenceNetwork
+from inference.interface import VOSSegmenter
+from inference.segmenter import build_segmenter
+from model.network import VOSNetwork
 from util.device import synchronize
-
-# As published for BMVOS and EMVOS.
-_REFERENCE_RESIZING = Resizing(bicubic=True, native_below=1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +74,7 @@ class Stopwatch:
 
 
 def segment_video(
-    model: MatchingNetwork | ReferenceNetwork,
+    model: VOSNetwork,
     frames: str | Path | Frames,
     masks: Masks,
     size: int = 480,
@@ -121,7 +117,7 @@ def segment_video(
 
 
 def step_rgb(
-    segmenter: Segmenter | ReferenceSegmenter,
+    segmenter: VOSSegmenter,
     rgb: np.ndarray | Tensor,
     mask: np.ndarray | Tensor | None = None,
     object_ids: list[int] | None = None,
@@ -153,26 +149,21 @@ def step_rgb(
         if ids_HW.shape != picture.shape[:2]:
             raise ValueError(f"mask: expected {list(picture.shape[:2])} like its frame, received {list(ids_HW.shape)}")
         given = prepare_mask(ids_HW, size)
-    bicubic = _resizing(segmenter).bicubic
-    prob = segmenter.step(prepare_image(picture, size, bicubic), given, ids, last)
+    prob = segmenter.step(prepare_image(picture, size, segmenter.resizing.bicubic), given, ids, last)
     return merge_probabilities([prob], picture.shape[:2])
-
-
-def _resizing(segmenter: Segmenter | ReferenceSegmenter) -> Resizing:
-    return _REFERENCE_RESIZING if isinstance(segmenter, ReferenceSegmenter) else Resizing()
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
     """One of the ways in which a video is shown to a segmenter: the shorter side in pixels, and whether mirrored."""
 
-    segmenter: Segmenter | ReferenceSegmenter
+    segmenter: VOSSegmenter
     size: int
     mirrored: bool
 
 
 def build_views(
-    model: MatchingNetwork | ReferenceNetwork,
+    model: VOSNetwork,
     sizes: Sequence[int] = (480,),
     *,
     flip: bool = False,
@@ -211,8 +202,7 @@ def propagate(
     for view in views:
         view.segmenter.reset()
     sizes = list(dict.fromkeys(view.size for view in views))
-    resizing = _resizing(segmenter)
-    for at_sizes in zip(*(video.frames(size, resizing) for size in sizes), strict=True):
+    for at_sizes in zip(*(video.frames(size, segmenter.resizing) for size in sizes), strict=True):
         frames = dict(zip(sizes, at_sizes, strict=True))
         first = at_sizes[0]
         watch.start(segmenter.device)
@@ -249,7 +239,7 @@ def _step(view: View, frame: VideoFrame) -> Tensor:
     return prob.flip(-1) if view.mirrored else prob
 
 
-def _frame(segmenter: Segmenter | ReferenceSegmenter, frame: VideoFrame, probs: Sequence[Tensor]) -> SegmentedFrame:
+def _frame(segmenter: VOSSegmenter, frame: VideoFrame, probs: Sequence[Tensor]) -> SegmentedFrame:
     prob = merge_probabilities(probs, frame.rgb.shape[:2])
     return SegmentedFrame(
         name=frame.name,

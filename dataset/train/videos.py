@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from dataset.clip import Clip, ClipRequest
-from dataset.disk.frames import list_images, read_video_list
+from dataset.disk.frames import list_images, read_reduced, read_video_list
 from dataset.disk.layout import read_training_list, subfolders
 from dataset.disk.proposals import check_proposals, proposals_folder, read_proposals
-from dataset.train.decode import read_reduced
 from dataset.train.pairs import draw_pairing, uses_proposals
 from dataset.train.render import attempts, render_clip, visible_objects
 from dataset.train.sampling import draw_frames, draw_objects, draw_successive_frames

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from dataset.clip import ClipBatch, ClipRequest
-from dataset.train.decode import read_reduced
+from dataset.disk.frames import read_reduced
 from dataset.train.loader import build_loader
 from dataset.train.pictures import find_static, read_static_mask
 from dataset.train.sources import find_sources

@@ -126,3 +126,10 @@ def test_bad_lists_are_named(
     words += f" --device cpu --validate_every 1 --val_root {root} {flag} {listed}"
     message = error_of(lambda: train.command_line(words.split()), capsys)
     assert message.startswith("error: ") and str(listed) in message and message.endswith(expected)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_stage_1_needs_no_proposals(model: str) -> None:
+    """BL30K has 4.8 million frames: Selective Search on them takes hundreds of core-hours."""
+    assert preset(model, stage="1").correspondence.ocl_objects == "manual"
+    assert preset(model, stage="3").correspondence.ocl_objects == "both"

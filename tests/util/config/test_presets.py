@@ -158,3 +158,10 @@ def test_every_preset_is_a_valid_run(size: str) -> None:
             assert plain(with_defaults(run)()) == plain(run)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="no preset for stage '7': expected 0, 1, 2, 3"):
         preset("xmem", size, "7")
+
+
+@pytest.mark.parametrize("model", PRESETS)
+def test_stage_1_needs_no_proposals(model: str) -> None:
+    """BL30K has 4.8 million frames: Selective Search on them takes hundreds of core-hours."""
+    assert preset(model, stage="1").correspondence.ocl_objects == "manual"
+    assert preset(model, stage="3").correspondence.ocl_objects == "both"

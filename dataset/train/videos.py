@@ -14,7 +14,7 @@ from dataset.disk.layout import Part, proposals_folder, training_part
 from dataset.disk.lists import read_training_list, read_video_list
 from dataset.disk.proposals import check_proposals, read_proposals
 from dataset.train.decode import read_reduced
-from dataset.train.pairs import draw_pairing, is_released, uses_proposals
+from dataset.train.pairs import draw_pairing, uses_proposals
 from dataset.train.render import attempts, render_clip, visible_objects
 from dataset.train.sampling import draw_frames, draw_objects, draw_successive_frames
 from dataset.train.transforms import draw_transforms, warp_mask
@@ -132,7 +132,7 @@ class VideoSource:
         correspondence: CorrespondenceConfig | None,
     ) -> tuple[int, ...]:
         gap = max(max_gap // self.interval, 1)
-        paired = correspondence is not None and not is_released(correspondence)
+        paired = correspondence is not None and not correspondence.released
         draw = draw_successive_frames if paired else draw_frames
         return draw(rng, len(video.frames), config.frames, gap, config.reverse)
 

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from dataset.clip import Clip, ClipRequest
+from dataset.disk.frames import read_reduced
 from dataset.disk.layout import StaticSet, static_sets
 from dataset.disk.proposals import STATIC_NAME, check_proposals, read_proposals
-from dataset.train.decode import read_reduced
 from dataset.train.pairs import draw_pairing, uses_proposals
 from dataset.train.render import attempts, render_clip, visible_objects
 from dataset.train.transforms import draw_transforms, warp_mask

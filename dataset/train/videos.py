@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from dataset.clip import Clip, ClipRequest
-from dataset.disk.frames import list_images
+from dataset.disk.frames import list_images, read_reduced
 from dataset.disk.layout import Part, proposals_folder, training_part
 from dataset.disk.lists import read_training_list, read_video_list
 from dataset.disk.proposals import check_proposals, read_proposals
-from dataset.train.decode import read_reduced
 from dataset.train.pairs import draw_pairing, uses_proposals
 from dataset.train.render import attempts, render_clip, visible_objects
 from dataset.train.sampling import draw_frames, draw_objects, draw_successive_frames

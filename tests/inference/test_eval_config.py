@@ -8,10 +8,11 @@ from inference import InferenceConfig
 from inference.eval_config import EvalConfig, parse
 from tests.support.runs import error_of
 from util.cli import flag_names
+from util.config.plain import plain
 
 
 def settings(*words: str) -> InferenceConfig:
-    return parse(words, "eval.py", "").inference
+    return InferenceConfig(**plain(parse(words, "eval.py", "").inference))
 
 
 def test_every_setting_is_a_flag_with_its_own_default_and_help(capsys: pytest.CaptureFixture[str]) -> None:

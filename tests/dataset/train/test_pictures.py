@@ -9,10 +9,11 @@ from PIL import Image
 
 from dataset.clip import ClipRequest
 from dataset.train.pictures import find_static, read_static_mask
-from tests.support.runs import video_augmentation, video_clip
+from tests.support.runs import video_clip
+from util.config.data import Augmentation
 
 CLIP = video_clip(frames=3, max_objects=2)
-SMALL = video_augmentation(crop_size=32, crop_scale=(0.9, 1.0), crop_ratio=1.0, degrees=0.0, shear=0.0)
+SMALL = Augmentation(crop_size=32, crop_scale=(0.9, 1.0), crop_ratio=1.0, degrees=0.0, shear=0.0)
 
 
 def request(video: int = 0, seed: int = 0) -> ClipRequest:

@@ -78,7 +78,7 @@ def test_missing_roots_are_named(tmp_path: Path) -> None:
 
 def test_flags_by_name_change_any_set(tmp_path: Path) -> None:
     mose = videos(tmp_path / "m", "a", "b")
-    where = {"dataset": ("mose",), "set_roots": (f"mose={mose}",)}
+    where: dict[str, Any] = {"dataset": ("mose",), "set_roots": (f"mose={mose}",)}
     assert found(**where, set_weights=("mose=3",)) == {"mose": (2, 3)}
     (source,) = find_sources(DataConfig(**where, set_intervals=("mose=2",)), 3, "2")
     assert isinstance(source, VideoSource) and source.interval == 2

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from dataset.clip import ClipBatch, ClipRequest
-from dataset.train.decode import read_reduced
+from dataset.disk.frames import read_reduced
 from dataset.train.loader import build_loader
 from dataset.train.sources import find_sources
 from dataset.train.videos import VideoSource, find_videos

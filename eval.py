@@ -26,7 +26,7 @@ from inference.eval_config import EvalConfig, check_abilities, check_flags, outp
 from inference.output.record import VideoResult, digest, open_output, read_result, results_table, write_result
 from inference.output.submission import write_submission
 from inference.output.writer import ResultWriter, is_finished
-from inference.propagate import Stopwatch, View, build_views, propagate
+from inference.propagate import Stopwatch, Variant, build_variants, propagate
 from inference.report import format_table, write_csv, write_json
 from inference.scoring.official import score_officially
 from inference.scoring.table import ScoreTask, find_metric
@@ -86,7 +86,7 @@ def segment(
     inference = replace(config.inference, precision=resolve_precision(device, config.inference.precision))
     model, origin = load_model(config)
     sizes = config.scales or (config.size,)
-    views = build_views(model, sizes, flip=config.flip, config=inference, device=device)
+    variants = build_variants(model, sizes, flip=config.flip, config=inference, device=device)
 
     # Take stock: results of other settings stop the run, finished videos stay as they are.
     settings = {"network": origin, "sizes": sizes, "flip": config.flip, **asdict(inference)}
@@ -107,7 +107,7 @@ def segment(
     with kind(max_value=sum(len(video) for video in mine), fd=CurrentStderr()) as bar:
         done = 0
         for video in mine:
-            results[video.name] = segment_one(config, views, video, output, bar, done)
+            results[video.name] = segment_one(config, variants, video, output, bar, done)
             done += len(video)
 
     # Gather what the others did.
@@ -117,13 +117,13 @@ def segment(
 
 
 def segment_one(
-    config: EvalConfig, views: list[View], video: Video, output: Path, bar: progressbar.ProgressBar, done: int
+    config: EvalConfig, variants: list[Variant], video: Video, output: Path, bar: progressbar.ProgressBar, done: int
 ) -> VideoResult:
     """Segment one video and write its results; `bar` stands at `done` frames before."""
     watch = Stopwatch(synchronise=config.benchmark)
     numbers = {name: number for number, name in enumerate(video.frame_names, start=1)}
     with open_writer(config, video, output) as writer:
-        for frame in propagate(views, video, stopwatch=watch, wanted_only=not (config.save_all or config.overlay)):
+        for frame in propagate(variants, video, stopwatch=watch, wanted_only=not (config.save_all or config.overlay)):
             if writer is not None:
                 writer.write(
                     frame.name,
@@ -134,7 +134,7 @@ def segment_one(
                     wanted=frame.wanted or config.save_all,
                 )
             bar.update(done + numbers[frame.name])
-    objects = len(views[0].segmenter.object_ids)
+    objects = len(variants[0].segmenter.object_ids)
     result = VideoResult(name=video.name, objects=objects, frames=watch.frames, seconds=watch.seconds)
     if config.writes:
         write_result(output, result)

@@ -4,15 +4,18 @@ import math
 import os
 import sys
 from contextlib import AbstractContextManager
+from typing import get_args
 
 import torch
+
+from util.config.choices import Precision
 
 try:
     import resource
 except ImportError:  # Windows has none
     resource = None  # type: ignore[assignment]
 
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+PRECISIONS = get_args(Precision)
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -48,7 +51,7 @@ def _cuda_device(name: str, index: str) -> torch.device:
     return torch.device("cuda", number)
 
 
-def resolve_precision(device: torch.device, precision: str = "auto") -> str:
+def resolve_precision(device: torch.device, precision: Precision = "auto") -> Precision:
     """Return `fp32`, `fp16` or `bf16`; `auto` is fp16 on CUDA and fp32 elsewhere.
 
     Raises ValueError for another name and for bf16 on a GPU without it.
@@ -62,7 +65,7 @@ def resolve_precision(device: torch.device, precision: str = "auto") -> str:
     return precision
 
 
-def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager[object]:
+def autocast(device: torch.device, precision: Precision = "auto") -> AbstractContextManager[object]:
     """Return the context manager that computes in `precision` on `device`; fp32 switches an outer autocast off."""
     resolved = resolve_precision(device, precision)
     if resolved == "fp32":

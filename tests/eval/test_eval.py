@@ -257,11 +257,11 @@ def test_official_scores_where_the_toolkit_is_installed(
         ([*D17, *TINY, "--device", "gpu"], "unknown device 'gpu': expected auto, cpu, cuda, cuda:INDEX or mps"),
         ([*D17, *TINY, "--scales", "32", "32"], "sizes [32, 32]: expected one or several different ones"),
         ([*D17, *TINY, "--mem_every", "0"], "mem_every=0: expected at least 1"),
-        ([*D17, *TINY, "--output", "tiny.pth"], "cannot write tiny.pth/.corrvos/run.json: "),
-        ([*D17, *TINY, "--output", "tiny.pth/out"], "cannot write tiny.pth/out/.corrvos/run.json: Not a directory."),
+        ([*D17, *TINY, "--output", "tiny.pth"], "the output tiny.pth is --checkpoint tiny.pth: "),
+        ([*D17, *TINY, "--output", "tiny.pth/out"], "the output tiny.pth/out lies inside --checkpoint tiny.pth: "),
         (
             [*D17, *TINY, "--output", "davis/trainval/Annotations/480p"],
-            "davis/trainval/Annotations/480p/bear holds masks that no recorded run wrote: choose another --output",
+            "the output davis/trainval/Annotations/480p is the masks of d17 val in davis/trainval/Annotations/480p: ",
         ),
     ],
 )

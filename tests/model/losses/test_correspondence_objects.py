@@ -160,3 +160,10 @@ def test_clips_without_a_box_that_can_have_a_partner_are_counted() -> None:
     # An object gone in the anchor frame; one that is there; proposals in both frames; a proposal in one alone.
     ids = [[[1, -1], [2, -1]], [[1, 2], [2, -1]], [[0, -1], [0, 0]], [[0, -1], [3, -1]]]
     assert clips_without_objects(torch.tensor(ids)).item() == 2
+
+
+def test_too_few_proposals_go_to_the_nearest_queries() -> None:
+    # K = 1. By 2 a q - a^2 alone, without the query's own norm, the far query would win the only proposal.
+    query, anchor = torch.tensor([[[3.0], [1.0]]]), torch.tensor([[[1.2], [9.0]]])
+    partner, found = match_objects(query, torch.tensor([[0, 0]]), anchor, torch.tensor([[0, -1]]))
+    assert found.tolist() == [[False, True]] and partner[0, 1] == 0

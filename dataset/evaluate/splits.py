@@ -39,18 +39,41 @@ class Query:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VideoFiles:
+    """Where one video is.
+
+    Attributes:
+        frames: the folder of its frames.
+        masks: finds the masks of its frames, in their order; the second argument says that the first needs one.
+        images: file names of the frames that are run, in order; None for all in the folder.
+        wanted: names of the frames whose results are wanted; None for all.
+        objects: of a video whose objects have a folder of masks each, their ids by the folders' names.
+    """
+
+    frames: Path
+    masks: Callable[[FrameSource, bool], Mapping[str, Path | StoredMask]]
+    images: tuple[str, ...] | None = None
+    wanted: frozenset[str] | None = None
+    objects: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Files:
     """What was found.
 
     Attributes:
         part: the folders of frames and masks.
         videos: names in the order of the list.
-        meta: the meta.json that lists the wanted frames of each object, if there is one.
+        files: where each of them is.
+        metric_meta: the file that the metric reads beside the masks.
+        metric_list: its list of names.
     """
 
     part: Part
     videos: tuple[str, ...]
-    meta: Path | None = None
+    files: Callable[[str], VideoFiles]
+    metric_meta: Path | None = None
+    metric_list: Path | None = None
 
 
 def davis_2016(query: Query) -> Files:

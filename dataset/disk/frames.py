@@ -92,9 +92,14 @@ class FolderFrames:
         for name, file in self._files.items():
             yield name, read_rgb(file)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of all frames."""
+        return tuple(self._files.values())
+
     def at(self, index: int) -> np.ndarray:
         """Return the frame of a number, counted from 0, as [H,W,3] uint8 RGB."""
-        return read_rgb(list(self._files.values())[index])
+        return read_rgb(self.files[index])
 
 
 class VideoFileFrames:

@@ -12,11 +12,11 @@ from torch import Tensor
 from dataset.disk.arrays import StreamFrames
 from dataset.disk.frames import FIRST_OF_FILE, FolderFrames, FrameSource, VideoFileFrames, open_frames
 from dataset.disk.masks import match_masks, some
+from dataset.evaluate.files import VideoFiles
 from dataset.evaluate.prefetch import prefetch
 from dataset.evaluate.prepare import Resizing, prepare_image, prepare_mask
 from dataset.evaluate.prompts import GivenMask, read_prompt
 from dataset.evaluate.protocols import EvaluationSet, MaskRule, find_evaluation_set
-from dataset.evaluate.splits import VideoFiles
 
 logger = logging.getLogger(__name__)
 
@@ -248,7 +248,7 @@ def open_videos(evaluation: EvaluationSet) -> list[Video]:
 
 def _open_files(evaluation: EvaluationSet, name: str, files: VideoFiles) -> Video:
     source = FolderFrames(files.frames, files.images)
-    masks = files.masks(source)
+    masks = files.masks(source, evaluation.first_frame)
     wanted = set(masks) if evaluation.annotated_only and files.wanted is None else files.wanted
     absent = sorted(set(wanted or ()) - set(source.names))
     if absent:

@@ -55,6 +55,7 @@ class Files:
         part: the folders of frames and masks.
         videos: names in the order of the list.
         files: where each of them is.
+        meta: the file that lists the wanted frames or the given masks, if there is one.
         metric_meta: the file that the metric reads beside the masks.
         metric_list: its list of names.
     """
@@ -62,6 +63,7 @@ class Files:
     part: Part
     videos: tuple[str, ...]
     files: Callable[[str], VideoFiles]
+    meta: Path | None = None
     metric_meta: Path | None = None
     metric_list: Path | None = None
 

@@ -57,6 +57,7 @@ class EvaluationSet(Rules):
         annotations: the folder with a folder of masks for each video.
         videos: the videos' names in the order of the list.
         files: where the frames and masks of each video are.
+        meta: the file that lists the wanted frames or the given masks, if there is one.
         metric_meta: the file that the metric reads beside the masks, for example lvos's valid_meta.json.
         metric_list: its list of names, for example lvos's unseen_videos.txt.
     """
@@ -67,6 +68,7 @@ class EvaluationSet(Rules):
     annotations: Path
     videos: tuple[str, ...]
     files: Callable[[str], VideoFiles]
+    meta: Path | None = None
     metric_meta: Path | None = None
     metric_list: Path | None = None
 
@@ -175,6 +177,7 @@ def find_evaluation_set(
         annotations=found.part.masks,
         videos=found.videos,
         files=found.files,
+        meta=found.meta,
         metric_meta=found.metric_meta,
         metric_list=found.metric_list,
     )

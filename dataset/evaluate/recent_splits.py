@@ -96,7 +96,11 @@ def burst(query: Query) -> Files:
         )
     sequences = read_burst(given).sequences
     return Files(
-        part=part, videos=tuple(sequences), files=partial(_burst_files, part.frames, sequences), metric_meta=truth
+        part=part,
+        videos=tuple(sequences),
+        files=partial(_burst_files, part.frames, sequences),
+        meta=given,
+        metric_meta=truth,
     )
 
 

@@ -61,7 +61,7 @@ def youtube_vos(query: Query) -> Files:
     frames = annotated.frames if query.sparse else every.frames
     part = Part(name=every.name, frames=frames, masks=annotated.masks, annotated="some")
     wanted = required_frames(meta)
-    return Files(part=part, videos=tuple(sorted(wanted)), files=plain_files(part, wanted=wanted))
+    return Files(part=part, videos=tuple(sorted(wanted)), files=plain_files(part, wanted=wanted), meta=meta)
 
 
 def long_videos(query: Query) -> Files:

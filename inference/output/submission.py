@@ -24,18 +24,18 @@ _MEMBER_NAMES: dict[Layout, Callable[[str, str], str]] = {
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def pack_results(results: Path, videos: Sequence[Video], evaluation: EvaluationSet) -> Path:
-    """Pack a benchmark's masks for its server, beside their folder, and return the file: RESULTS.zip, or BURST's JSON.
+def pack_results(results: Path, archive: Path, videos: Sequence[Video], evaluation: EvaluationSet) -> Path:
+    """Pack a benchmark's masks as its server, or BURST's evaluation code, takes them, and return the file.
 
     Raises as `write_submission`, and ValueError when no server takes them.
     """
     if evaluation.archive is None:
         raise ValueError(f"no server takes results of {evaluation.name}.")
     if evaluation.archive != "burst":
-        return write_submission(results, results.with_name(f"{results.name}.zip"), videos, evaluation.archive)
+        return write_submission(results, archive, videos, evaluation.archive)
     check_complete(results, videos)
     annotations = evaluation.metric_meta or evaluation.annotations / "all_classes.json"
-    return write_burst(results, results.with_name(f"{results.name}.json"), videos, annotations)
+    return write_burst(results, archive, videos, annotations)
 
 
 def write_submission(

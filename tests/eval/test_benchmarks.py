@@ -12,6 +12,7 @@ import torch
 from pycocotools import mask as run_lengths
 
 import eval as program
+from inference.eval_config import EvalConfig
 from tests.support.benchmarks import FRAMES, WRITERS, write_burst, write_lvos, write_mose, write_sav
 from tests.support.toy_videos import HEIGHT, WIDTH, toy_checkpoint
 from util.files.palette import read_mask
@@ -129,7 +130,7 @@ def test_burst_packs_its_json() -> None:
 
 def test_the_benchmark_decides_size_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     for words, expected in ((["--dataset", "burst"], (600, 10)), (["--dataset", "lvos"], (480, 5))):
-        seen = []
+        seen: list[EvalConfig] = []
         monkeypatch.setattr(program, "main", seen.append)
         monkeypatch.setattr(sys, "argv", ["eval.py", *words, "--checkpoint", "tiny.pth"])
         program.command_line()

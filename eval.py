@@ -160,15 +160,15 @@ def describe_task(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[
         source = {"video": str(config.video), "masks": digest(masks) if masks else ""}
     else:
         source = {"dataset": evaluation.name}
-    return {**source, "save_all": config.save_all, "save_probs": config.save_probs, "overlay": config.overlay}
+    written = {"save_all": config.save_all, "save_probs": config.save_probs, "overlay": config.overlay}
+    return {**source, **written, "format": config.format}
 
 
 def open_writer(config: EvalConfig, video: Video, output: Path) -> AbstractContextManager[ResultWriter | None]:
     """Return what writes a video's results, or a context without a writer for a mere benchmark."""
     if not config.writes:
         return nullcontext()
-    probs, overlay = config.probs_folder(output, video.name), config.overlay_file(output, video.name)
-    return ResultWriter(output / video.name, probs=probs, overlay=overlay)
+    return ResultWriter(output / video.name, **config.places(output, video.name))
 
 
 def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> dict[str, VideoResult]:
@@ -177,8 +177,8 @@ def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> d
     for video in videos:
         result = read_result(output, video.name)
         names = video.frame_names if config.save_all else video.wanted_names
-        probs, overlay = config.probs_folder(output, video.name), config.overlay_file(output, video.name)
-        if result is not None and is_finished(names, output / video.name, probs=probs, overlay=overlay):
+        places = config.places(output, video.name)
+        if result is not None and is_finished(names, output / video.name, **places):
             finished[video.name] = result
     return finished
 

@@ -2,11 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypedDict
 
 from dataset.evaluate.protocols import DATASETS, EvaluationSet
 from dataset.evaluate.video import Video
 from inference.options import InferenceFlags
 from inference.scoring.official import require_official
+
+
+class Places(TypedDict):
+    """Where `ResultWriter` is to put what is not a mask."""
+
+    probs: Path | None
+    overlay: Path | None
+    coco: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +57,8 @@ class EvalConfig:
     """Write the masks of all frames, also those that the benchmark does not ask for."""
     save_probs: bool = False
     """Write probabilities, too (OUTPUT_probs/VIDEO/FRAME.npz)."""
+    format: Literal["png", "coco"] = "png"
+    """coco: beside the palette PNGs also a COCO file of run lengths and tracks (OUTPUT_coco/VIDEO.json)."""
     overlay: bool = False
     """Write a film with coloured objects, too (OUTPUT/VIDEO.mp4)."""
     benchmark: bool = False
@@ -87,6 +98,18 @@ class EvalConfig:
         """Return where a video's probabilities go, if anywhere: beside the masks, which scorers want alone."""
         return output.with_name(f"{output.name}_probs") / video if self.save_probs else None
 
+    def coco_file(self, output: Path, video: str) -> Path | None:
+        """Return where a video's COCO file goes, if anywhere: beside the masks, like probabilities."""
+        return output.with_name(f"{output.name}_coco") / f"{video}.json" if self.format == "coco" else None
+
+    def places(self, output: Path, video: str) -> Places:
+        """Return where a video's results other than masks go."""
+        return {
+            "probs": self.probs_folder(output, video),
+            "overlay": self.overlay_file(output, video),
+            "coco": self.coco_file(output, video),
+        }
+
     def overlay_file(self, output: Path, video: str) -> Path | None:
         """Return where a video's film goes, if anywhere."""
         return output / f"{video}.mp4" if self.overlay else None
@@ -118,7 +141,7 @@ def _source_faults(config: EvalConfig) -> list[tuple[bool, str]]:
 def _task_faults(config: EvalConfig) -> list[tuple[bool, str]]:
     checkpoint, model, output = config.checkpoint is not None, config.model is not None, config.output is not None
     alone = "--score_only" if config.score_only else "--zip_only"
-    needs_masks = config.scores or config.packs or config.save_probs or config.overlay
+    needs_masks = config.scores or config.packs or config.save_probs or config.overlay or config.format != "png"
     return [
         (
             checkpoint and model,

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as run_lengths
 
-from dataset.evaluate.prepare import ids_of
 from util.files.atomic import atomic_write
+from util.files.palette import object_ids
 
 _MAX_ID = 65535
 
@@ -39,7 +39,7 @@ class CocoWriter:
         self._images.append(
             {"id": image, "video_id": 1, "frame_index": image - 1, "file_name": name, "height": height, "width": width}
         )
-        ids = ids_of(ids_HW)
+        ids = object_ids(ids_HW)
         if not ids:
             return
         planes_HWO = np.stack([ids_HW == i for i in ids], axis=2).astype(np.uint8, order="F")

@@ -1,4 +1,4 @@
-"""Writes a video's results while it is being segmented: masks, probabilities and an overlay video."""
+"""Writes a video's results while it is being segmented: masks, probabilities, a COCO file and an overlay video."""
 
 import os
 from collections import deque
@@ -13,6 +13,7 @@ import av
 import numpy as np
 from torch import Tensor
 
+from inference.output.coco import CocoWriter
 from util.files.atomic import atomic_write, set_aside
 from util.files.palette import overlay as draw_overlay
 from util.files.palette import write_mask
@@ -28,12 +29,13 @@ def is_finished(
     *,
     probs: str | os.PathLike[str] | None = None,
     overlay: str | os.PathLike[str] | None = None,
+    coco: str | os.PathLike[str] | None = None,
 ) -> bool:
     """Say whether a video's results, those that are asked for, are all there; arguments as `ResultWriter`."""
     names = list(names)
     wanted = [Path(masks, f"{name}.png") for name in names]
     wanted += [Path(probs, f"{name}.npz") for name in names] if probs is not None else []
-    wanted += [Path(overlay)] if overlay is not None else []
+    wanted += [Path(file) for file in (overlay, coco) if file is not None]
     return all(file.is_file() for file in wanted)
 
 
@@ -57,6 +59,7 @@ class ResultWriter:
         *,
         probs: str | os.PathLike[str] | None = None,
         overlay: str | os.PathLike[str] | None = None,
+        coco: str | os.PathLike[str] | None = None,
         fps: float = 24.0,
         threads: int = 2,
     ) -> None:
@@ -67,12 +70,14 @@ class ResultWriter:
             probs: the folder for probabilities: `<frame>.npz`, compressed, with `prob` [L,H,W] float16 (background
                 first) and `object_ids` [L-1], the ids of the other channels; see `read_probabilities`. None: none.
             overlay: an mp4 file that shows the frames with coloured objects. None: none.
-            fps: its frames per second.
+            coco: a COCO file of run lengths of all masks that are written; see `CocoWriter`. None: none.
+            fps: frames per second of the overlay.
             threads: the number of threads that compress masks and probabilities.
         """
         self._masks = Path(masks)
         self._probs = None if probs is None else Path(probs)
         self._overlay = None if overlay is None else Path(overlay)
+        self._coco = None if coco is None else Path(coco)
         self._fps = fps
         self._threads = threads
         self._pending: deque[Future[None]] = deque()
@@ -85,7 +90,9 @@ class ResultWriter:
             self._film: OverlayVideo | None = None
             if self._overlay is not None:
                 self._film = OverlayVideo(stack.enter_context(atomic_write(self._overlay)), self._fps)
-            # The film has a thread of its own, since its frames must stay in order.
+            self._tracks = None if self._coco is None else CocoWriter(self._masks.name)
+            self._coco_file = None if self._coco is None else stack.enter_context(atomic_write(self._coco))
+            # The film and the COCO file have a thread of their own, since their frames must stay in order.
             self._film_thread = ThreadPoolExecutor(1, "overlay")
             self._pool = ThreadPoolExecutor(self._threads, "results")
             self._stack = stack.pop_all()
@@ -117,6 +124,8 @@ class ResultWriter:
             raise ValueError("ResultWriter.write: the probabilities' file needs `prob`.")
         if wanted:
             self._submit(self._pool, write_mask, self._mask_folder / f"{name}.png", id_mask)
+            if self._tracks is not None:
+                self._submit(self._film_thread, self._tracks.add, name, id_mask)
             if self._prob_folder is not None and prob is not None:
                 half = prob.detach().half().cpu().numpy()
                 self._submit(self._pool, _write_probs, self._prob_folder / f"{name}.npz", half, list(object_ids))
@@ -151,6 +160,8 @@ class ResultWriter:
                     self._film.close()
         if self._film is not None:
             self._film.close()
+        if self._tracks is not None and self._coco_file is not None:
+            self._tracks.write(self._coco_file)
 
     def _submit(self, pool: ThreadPoolExecutor, work: Callable[..., None], *arguments: object) -> None:
         self._drain(_MAX_PENDING - 1)

@@ -18,6 +18,7 @@ from PIL import Image
 
 import eval as program
 from inference.eval_config import EvalConfig
+from inference.output.coco import read_coco
 from inference.output.writer import read_probabilities
 from inference.propagate import segment_video
 from inference.report import read_json
@@ -148,6 +149,18 @@ def test_perfect_masks_score_100(capsys: pytest.CaptureFixture[str]) -> None:
     annotations = "davis/trainval/Annotations/480p"
     evaluate("--dataset", "d17", "--root", "davis", "--output", annotations, "--score_only")
     assert capsys.readouterr().out.splitlines()[-1].split()[:5] == ["mean", "over", "objects", "4", "100.0"]
+
+
+def test_coco_files_hold_the_same_masks() -> None:
+    segment("--format", "coco")
+    for name, length in LENGTHS.items():
+        read = read_coco(f"out_coco/{name}.json")
+        assert len(read.names) == length
+        for frame in read.names:
+            np.testing.assert_array_equal(read.id_mask(frame), read_mask(f"out/{name}/{frame}.png"))
+    Path("out_coco/bear.json").unlink()
+    segment("--format", "coco")
+    assert Path("out_coco/bear.json").is_file()
 
 
 def test_probabilities_overlay_flip_and_scales() -> None:

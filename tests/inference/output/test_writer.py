@@ -8,6 +8,7 @@ from PIL import Image
 
 from dataset.disk.frames import open_frames
 from inference.output import writer
+from inference.output.coco import read_coco
 from inference.output.writer import ResultWriter, is_finished, read_probabilities
 from util.files.palette import overlay, read_mask
 
@@ -50,6 +51,21 @@ def test_everything_is_written_and_read_again(tmp_path: Path) -> None:
     for index, (_, rgb) in enumerate(source.read()):
         assert np.abs(rgb[:HEIGHT, :WIDTH].astype(float) - overlay(picture(index), ids(index))).mean() < 8
     assert [entry.name for entry in tmp_path.rglob(".*")] == []
+
+
+def test_the_coco_file_holds_the_masks_that_are_written(tmp_path: Path) -> None:
+    masks, coco = tmp_path / "bear", tmp_path / "coco" / "bear.json"
+    with ResultWriter(masks, coco=coco) as results:
+        for index, name in enumerate(NAMES):
+            results.write(name, ids(index), wanted=index % 5 == 0)
+        assert not coco.exists()
+    assert is_finished(NAMES[::5], masks, coco=coco)
+    read = read_coco(coco)
+    assert read.names == NAMES[::5] and read.object_ids == [1, 2, 3]
+    for index in range(0, 20, 5):
+        np.testing.assert_array_equal(read.id_mask(NAMES[index]), ids(index))
+    coco.unlink()
+    assert not is_finished(NAMES[::5], masks, coco=coco)
 
 
 def test_only_what_is_asked_for(tmp_path: Path) -> None:

@@ -158,7 +158,8 @@ def _disk(radius: float) -> tuple[tuple[int, int, int], ...]:
     """Return the rows of a disk as (vertical offset, leftmost and rightmost offset), from the narrowest to the widest.
 
     A whole radius gives x² + y² <= radius². A fractional one gives what scikit-image and OpenCV's dilation make of it:
-    coordinates -radius, 1 - radius, ... up to radius + 1, centred on the middle one, which is not 0.
+    coordinates -radius, 1 - radius, ... up to radius + 1, centred on the middle one, which is not 0. Below a radius of
+    0.59 no coordinate lies in it; OpenCV then takes the corner of the square for it.
     """
     coordinates = np.arange(-radius, radius + 1)
     centre, rows = len(coordinates) // 2, []
@@ -166,6 +167,8 @@ def _disk(radius: float) -> tuple[tuple[int, int, int], ...]:
         inside = np.flatnonzero(coordinates**2 + y**2 <= radius**2)
         if inside.size:
             rows.append((index - centre, int(inside[0]) - centre, int(inside[-1]) - centre))
+    if not rows:
+        return ((-centre, -centre, -centre),)
     return tuple(sorted(rows, key=lambda row: row[2] - row[1]))
 
 

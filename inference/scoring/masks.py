@@ -125,6 +125,36 @@ class CocoSequence:
         return FrameMasks(self.coco.size, masks)
 
 
+@dataclass(frozen=True)
+class NoMasks:
+    """A video of which there is no prediction: no object in any frame, all of them as large as the ground truth's."""
+
+    truth: SequenceMasks
+
+    @property
+    def where(self) -> str:
+        """No place."""
+        return "no prediction"
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Those of the ground truth."""
+        return self.truth.names
+
+    def place(self, name: str) -> str:
+        """Return the place in the ground truth."""
+        return self.truth.place(name)
+
+    def size(self, name: str) -> tuple[int, int] | None:
+        """Return that of the ground truth."""
+        return self.truth.size(name)
+
+    def read(self, name: str) -> FrameMasks:
+        """Return a frame without objects."""
+        width, height = self.truth.size(name) or (0, 0)
+        return FrameMasks((height, width), {})
+
+
 @dataclass(frozen=True, kw_only=True)
 class MaskSet:
     """The masks of several videos.

@@ -28,8 +28,7 @@ from inference.report import format_table, write_csv, write_json
 from inference.scoring.official import score_officially
 from inference.scoring.table import ScoreTask, find_metric
 from model.build import build_model
-from model.spacetime.network import MatchingNetwork
-from model.twoframe.network import ReferenceNetwork
+from model.network import VOSNetwork
 from model.weights import load_checkpoint
 from util.cli import run
 from util.device import peak_memory_bytes, resolve_precision, select_device
@@ -183,7 +182,7 @@ def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> d
     return finished
 
 
-def load_model(config: EvalConfig) -> tuple[MatchingNetwork | ReferenceNetwork, str]:
+def load_model(config: EvalConfig) -> tuple[VOSNetwork, str]:
     """Return the network and, for the run's record, where its weights come from."""
     if config.checkpoint is None:
         assert config.model is not None

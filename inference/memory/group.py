@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from inference.memory.long_term import consolidate, least_used_removed
+from inference.snapshot import Snapshot
 from model.affinity import Match, match_top_k, sparse_readout
 
+_NUMBERS = ("_start", "_base", "_end", "_positions", "_frames", "_temporary")  # all that a memory is beside its rows
 _NEWBORN_LIFE = 1e-7  # frames lived by a row that has never been matched; keeps usage = received / lived finite
 
 
@@ -141,6 +143,22 @@ class GroupMemory:
         """Keep only these objects of the group, in this order."""
         value = self._rows["value"]
         self._rows["value"] = value[:, torch.tensor(index, device=value.device)].contiguous()
+
+    def snapshot(self) -> Snapshot:
+        """Return the state as plain values; its tensors are this memory's own, so copy it before the next frame."""
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        capacity = next(iter(self._rows.values())).shape[0] if self._rows else 0
+        return {"rows": {name: self.rows(name) for name in self._rows}, "capacity": capacity, **numbers}
+
+    def restore(self, state: Snapshot) -> None:
+        """Return to a state of `snapshot`; its tensors are copied."""
+        for name in _NUMBERS:
+            setattr(self, name, state[name])
+        # Rows go to the places they had: alignment can change the last bit of a product.
+        self._rows = {}
+        for name, live in state["rows"].items():
+            self._rows[name] = live.new_empty((state["capacity"], *live.shape[1:]))
+            self.rows(name).copy_(live)
 
     def _optional(self, name: str) -> Tensor | None:
         return self.rows(name) if name in self._rows else None

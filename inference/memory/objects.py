@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from inference.memory.group import FrameEntry, GroupMemory, MemoryLimits
-from model.spacetime.network import KeyFeatures, MatchingNetwork
+from inference.snapshot import Snapshot
+from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 
 
 @dataclass
@@ -18,7 +19,9 @@ class _Group:
 class ObjectTable:
     """All objects, in order of entry; objects that enter together share a group and its memory."""
 
-    def __init__(self, network: MatchingNetwork, limits: MemoryLimits, top_k: int | None, bijective_k: int = 0) -> None:
+    def __init__(
+        self, network: SpaceTimeNetwork, limits: MemoryLimits, top_k: int | None, bijective_k: int = 0
+    ) -> None:
         """Make an empty table."""
         self._network = network
         self._limits = limits
@@ -60,6 +63,20 @@ class ObjectTable:
         self._groups = [group for group in self._groups if group.ids]
         if not self._groups:
             self.sensory_1OSYX = None
+
+    def snapshot(self) -> Snapshot:
+        """Return the state as plain values; its tensors are this table's own, so copy it before the next frame."""
+        groups = [{"ids": group.ids, "memory": group.memory.snapshot()} for group in self._groups]
+        return {"groups": groups, "sensory": self.sensory_1OSYX}
+
+    def restore(self, state: Snapshot) -> None:
+        """Return to a state of `snapshot`."""
+        self._groups = []
+        for group in state["groups"]:
+            memory = GroupMemory(self._limits, self._top_k, self._bijective_k)
+            memory.restore(group["memory"])
+            self._groups.append(_Group(list(group["ids"]), memory))
+        self.sensory_1OSYX = state["sensory"]
 
     def read(self, query: KeyFeatures) -> Tensor:
         """Read every object's value for a query frame: [1,O,V,Y,X].

@@ -81,7 +81,7 @@ def _objects(
     strange = [name for name in folders if not name.isdecimal()]
     if strange:
         raise ValueError(f"{truth.folder} holds {', '.join(strange)}; expected a folder for each object, 000, 001, ...")
-    return [(int(name), _OneObject(folder), PngMasks(masks.folder / name, True)) for name, folder in folders.items()]
+    return [(int(name), _OneObject(folder), _OneObject(masks.folder / name)) for name, folder in folders.items()]
 
 
 def _score(job: _Job) -> dict[int, FrameValues]:

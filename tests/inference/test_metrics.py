@@ -153,7 +153,10 @@ def test_a_fractional_radius_is_opencvs_dilation_by_scikit_images_disk(radius: f
         for point in boundary_by_definition(mask):
             edge[point] = 1
         edges.append(edge)
-    matched = [np.count_nonzero(a & cv2.dilate(b, disk)) / np.count_nonzero(a) for a, b in (edges, edges[::-1])]
+    matched = [
+        np.count_nonzero(a * cv2.dilate(b, disk)) / np.count_nonzero(a)
+        for a, b in ((edges[0], edges[1]), (edges[1], edges[0]))
+    ]
     [value] = boundary_within(gt, pred, [radius])
     assert 0 < value < 1 and value == pytest.approx(2 * matched[0] * matched[1] / sum(matched), abs=1e-12)
 

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -145,33 +145,39 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
     ):
         over = False
         while not over:
-            waiting = time.monotonic()
-            parts = [next(batches) for _ in range(config.accumulate)]
-            metrics.waited += time.monotonic() - waiting
+            # Step: on this process's clips, in as many parts as its memory needs.
+            with metrics.waiting():
+                parts = [next(batches) for _ in range(config.accumulate)]
             values, output = train_step(state, parts, config)
-            metrics.add(state.step, values, [part.names for part in parts])
-            metrics.redraws += sum(part.redraws for part in parts)
-            # Every process must end at the same step.
+            metrics.add(state.step, values, [part.names for part in parts], sum(part.redraws for part in parts))
+
+            # Stop: every process must end at the same step, so the longest clock and anybody's signal count for all.
             stopping, state.seconds = distributed.largest([stop.signal, time.monotonic() - began])
             stop.signal = int(stopping)
             over = state.progress(config) >= 1 or stop.signal > 0
-            validating = is_due(state.step, config.validation.validate_every, over and not stop.signal)
-            saving = is_due(state.step, config.save_every, over)
-            if is_due(state.step, config.log_every, saving or validating):
+            due = whats_due(config, state.step, over, stopped=stop.signal > 0)
+
+            # Log: means since the last line. A loss that is not finite ends the run here, before its weights are saved.
+            if due.log:
                 scalars = metrics.flush(fp16=state.scaler.is_enabled()) | schedule_values(state, config)
                 scalars["clips_per_second"] = scalars.pop("steps_per_second") * config.batch_size
                 if log is not None:
                     log.scalars(state.step, scalars)
                     bar.show(state.progress(config), state.step, scalars)
-            if log is not None and is_due(state.step, config.picture_every, False):
+
+            # Draw: what the network makes of the last part, which is no longer there after the next step.
+            if due.picture and log is not None:
                 clip, matches = clip_picture(parts[-1], output.logits), clip_match_picture(parts[-1], output.key)
                 log.images(state.step, {"clip": clip, "matches": matches})
-            if validating:
+            del output  # the next step needs its memory
+
+            # Evaluate: before saving, so that the checkpoint knows the best score so far.
+            if due.validation:
                 score(state, config, log)
-            if saving and is_main:
-                # After the flush: weights that a non-finite loss has spoilt are never saved.
+
+            # Save: one process writes what all have alike.
+            if due.checkpoint and is_main:
                 save_step(config.folder(), payload(state, config), state.step, config.keep)
-            del output  # of no use to the next step, which needs the memory
     logger.info(
         "stage %s: %d steps in %.1f minutes; weights in %s",
         config.stage,
@@ -179,6 +185,30 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
         state.seconds / 60,
         config.folder() / LAST,
     )
+
+
+class Due(NamedTuple):
+    """What happens after a step."""
+
+    log: bool
+    picture: bool
+    validation: bool
+    checkpoint: bool
+
+
+def whats_due(config: TrainConfig, step: int, over: bool, stopped: bool) -> Due:
+    """Return what happens after a step: everything every so many steps (0: never).
+
+    All but pictures happen also when the run is `over`; a signal that `stopped` it leaves no time for validation.
+    """
+
+    def every(steps: int, at_the_end: bool) -> bool:
+        return steps > 0 and (at_the_end or step % steps == 0)
+
+    validation = every(config.validation.validate_every, over and not stopped)
+    checkpoint = every(config.save_every, over)
+    log = every(config.log_every, validation or checkpoint)  # what is judged or kept has a line in the log
+    return Due(log=log, picture=every(config.picture_every, False), validation=validation, checkpoint=checkpoint)
 
 
 def train_step(
@@ -242,11 +272,6 @@ def schedule_values(state: TrainState, config: TrainConfig) -> dict[str, float]:
         "gap": gaps.at(state.step - 1, config.iterations),
         "minutes": state.seconds / 60,
     }
-
-
-def is_due(step: int, every: int, over: bool) -> bool:
-    """Return whether something that happens every so many steps (0: never), and at the end, happens after `step`."""
-    return every > 0 and (over or step % every == 0)
 
 
 if __name__ == "__main__":

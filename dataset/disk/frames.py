@@ -78,6 +78,10 @@ class FolderFrames:
         for name, file in self._files.items():
             yield name, read_rgb(file)
 
+    def at(self, index: int) -> np.ndarray:
+        """Return the frame of a number, counted from 0, as [H,W,3] uint8 RGB."""
+        return read_rgb(list(self._files.values())[index])
+
 
 class VideoFileFrames:
     """Frames of a video file in the order shown, turned as its rotation tag says, named 00000, 00001, ..."""
@@ -117,18 +121,39 @@ class VideoFileFrames:
     def read(self) -> Generator[tuple[str, np.ndarray], None, None]:
         """Yield the name and the picture [H,W,3] uint8 RGB of each frame."""
         index = 0
+        try:
+            for _, rgb in self.decode():
+                yield f"{index:05d}", rgb
+                index += 1
+        except av.FFmpegError as error:
+            raise ValueError(f"video {self.path} is damaged after frame {index} ({error}).") from error
+        with self._open() as container:
+            if index < container.streams.video[0].frames:
+                logger.warning(
+                    "video %s: %d of %d frames could be decoded.", self.path, index, container.streams.video[0].frames
+                )
+
+    def decode(self, start: int | None = None) -> Generator[tuple[int | None, np.ndarray], None, None]:
+        """Yield time stamp and picture of each frame, from the key frame at or before the time stamp `start` on.
+
+        Raises av.FFmpegError for a damaged file.
+        """
         with self._open() as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            try:
-                for frame in container.decode(stream):
-                    rgb = frame.to_ndarray(format="rgb24")
-                    yield f"{index:05d}", np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
-                    index += 1
-            except av.FFmpegError as error:
-                raise ValueError(f"video {self.path} is damaged after frame {index} ({error}).") from error
-            if index < stream.frames:
-                logger.warning("video %s: %d of %d frames could be decoded.", self.path, index, stream.frames)
+            if start is not None:
+                container.seek(start, stream=stream)
+            for frame in container.decode(stream):
+                rgb = frame.to_ndarray(format="rgb24")
+                yield frame.pts, np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+
+    def times(self) -> list[int]:
+        """Return all frames' time stamps in the order shown; empty if the file doesn't give each frame its own."""
+        with self._open() as container:
+            packets = container.demux(container.streams.video[0])
+            times = [packet.pts for packet in packets if packet.size and not packet.is_discard]
+        known = sorted(time for time in times if time is not None)
+        return known if len(known) == len(times) == len(set(known)) else []
 
     def _open(self) -> av.container.InputContainer:
         remedy = "Expected a video file such as mp4, or a folder of images."

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from model.losses.correspondence import PairPlan, correspondence_losses
 from model.losses.released import released_losses
-from tests.model.losses.test_released import drawn_batch as released_batch
-from tests.support.paired_batches import NEGATIVES, drawn_batch
+from tests.support.paired_batches import NEGATIVES, drawn_batch, released_batch
 from util.parallel import distributed
 
 

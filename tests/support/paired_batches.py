@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from model.losses.correspondence import PairPlan, draw_pair_plan
+from model.losses.released import ReleasedPlan, draw_released_plan
 
 NEGATIVES: Any = ["intra", "inter", "both"]
 
@@ -55,3 +56,21 @@ def one_clip() -> tuple[Tensor, PairPlan]:
 def distance(a_K: Tensor, b_NK: Tensor) -> Tensor:
     """Similarity as it is defined, in float64."""
     return (-(a_K.double() - b_NK.double()).square().sum(dim=1) / math.sqrt(len(a_K))).float()
+
+
+def window_matrix(left: float, top: float, scale: float, side: float, flipped: bool = False) -> Tensor:
+    """Frame to view: the square window from edge (left, top) is enlarged by `scale`, perhaps mirrored; in pixels."""
+    centres, edges = torch.eye(3), torch.eye(3)
+    centres[:2, 2], edges[:2, 2] = -0.5, 0.5
+    matrix = torch.tensor([[scale, 0, -scale * left], [0, scale, -scale * top], [0, 0, 1.0]])
+    mirror = torch.tensor([[-1.0, 0, side], [0, 1, 0], [0, 0, 1]])
+    return centres @ (mirror @ matrix if flipped else matrix) @ edges
+
+
+def released_batch(seeds: list[int]) -> tuple[Tensor, Tensor, ReleasedPlan]:
+    """Clips of 3 frames of 8 x 8 positions, views of 6 x 6 that show the window from (32, 16), 64 pixels, mirrored."""
+    keys = [torch.randn(3, 8, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    views = [torch.randn(3, 8, 6, 6, generator=torch.Generator().manual_seed(seed + 100)) for seed in seeds]
+    matrices = window_matrix(32, 16, 1.5, 96, flipped=True).expand(len(seeds), 3, 3, 3)
+    plan = draw_released_plan(seeds, matrices, (8, 8), (6, 6))
+    return torch.stack(keys).requires_grad_(), torch.stack(views).requires_grad_(), plan

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from model.losses.correspondence import PairPlan, correspondence_losses, correspondence_weight
 from model.losses.released import released_losses
-from tests.model.losses.test_released import drawn_batch as released_batch
-from tests.support.paired_batches import NEGATIVES, drawn_batch, one_clip
+from tests.support.paired_batches import NEGATIVES, drawn_batch, one_clip, released_batch
 from tests.support.paths import ROOT
 
 # What must not change a loss

@@ -12,31 +12,14 @@ from model.losses.released import (
     released_losses,
     view_sources,
 )
+from tests.support.paired_batches import released_batch, window_matrix
 
 IDENTITY = torch.eye(3)
-
-
-def window_matrix(left: float, top: float, scale: float, side: float, flipped: bool = False) -> Tensor:
-    """Frame to view: the square window from edge (left, top) is enlarged by `scale`, perhaps mirrored; in pixels."""
-    centres, edges = torch.eye(3), torch.eye(3)
-    centres[:2, 2], edges[:2, 2] = -0.5, 0.5
-    matrix = torch.tensor([[scale, 0, -scale * left], [0, scale, -scale * top], [0, 0, 1.0]])
-    mirror = torch.tensor([[-1.0, 0, side], [0, 1, 0], [0, 0, 1]])
-    return centres @ (mirror @ matrix if flipped else matrix) @ edges
 
 
 def maps(*frames: list[float]) -> Tensor:
     """A clip [1,T,1,2,2] of key maps with one channel, so that sim(a, b) = -(a - b)^2."""
     return torch.tensor(frames).view(1, -1, 1, 2, 2)
-
-
-def drawn_batch(seeds: list[int]) -> tuple[Tensor, Tensor, ReleasedPlan]:
-    """Clips of 3 frames of 8 x 8 positions, views of 6 x 6 that show the window from (32, 16), 64 pixels, mirrored."""
-    keys = [torch.randn(3, 8, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    views = [torch.randn(3, 8, 6, 6, generator=torch.Generator().manual_seed(seed + 100)) for seed in seeds]
-    matrices = window_matrix(32, 16, 1.5, 96, flipped=True).expand(len(seeds), 3, 3, 3)
-    plan = draw_released_plan(seeds, matrices, (8, 8), (6, 6))
-    return torch.stack(keys).requires_grad_(), torch.stack(views).requires_grad_(), plan
 
 
 def test_sources_by_hand() -> None:
@@ -85,7 +68,7 @@ def test_positions_outside_the_frame_do_not_count() -> None:
 
 
 def test_equals_loops() -> None:
-    key, view, plan = drawn_batch([1, 2, 3])
+    key, view, plan = released_batch([1, 2, 3])
     losses = released_losses(key, view, plan)
     # The formula as it stands: the softmax of the frame's positions over all clips' anchors, then warped.
     anchors = torch.stack([key[b, 0].flatten(1).T[plan.anchors_BA[b]] for b in range(3)]).double()
@@ -106,7 +89,7 @@ def test_equals_loops() -> None:
 
 
 def test_gradients_reach_only_what_is_compared() -> None:
-    key, view, plan = drawn_batch([1, 2])
+    key, view, plan = released_batch([1, 2])
     losses = released_losses(key, view, plan)
     temporal = torch.autograd.grad(losses["temporal"], [key, view], allow_unused=True, retain_graph=True)
     assert temporal[0][:, 1:].any() and temporal[0][:, 0].any() and temporal[1] is None
@@ -116,13 +99,13 @@ def test_gradients_reach_only_what_is_compared() -> None:
 
 
 def test_draws_depend_on_the_clips_seed_alone() -> None:
-    plan, other = drawn_batch([4, 5, 6])[2], drawn_batch([6, 4])[2]
+    plan, other = released_batch([4, 5, 6])[2], released_batch([6, 4])[2]
     assert torch.equal(other.anchors_BA, plan.anchors_BA[[2, 0]])
     assert torch.equal(other.points_BR, plan.points_BR[[2, 0]])
     assert plan.anchors_BA.shape == (3, 64) and plan.points_BR.shape == (3, 16)
     assert all(len(set(row)) == 16 for row in plan.points_BR.tolist())
     torch.testing.assert_close(
-        released_losses(*drawn_batch([4, 5, 6])), released_losses(*drawn_batch([6, 4, 5])), atol=1e-6, rtol=1e-5
+        released_losses(*released_batch([4, 5, 6])), released_losses(*released_batch([6, 4, 5])), atol=1e-6, rtol=1e-5
     )
 
 
@@ -132,7 +115,7 @@ def test_small_maps_have_fewer_points() -> None:
 
 
 def test_large_keys_stay_finite_under_autocast() -> None:
-    key, view, plan = drawn_batch([1, 2])
+    key, view, plan = released_batch([1, 2])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = released_losses((200 * key).bfloat16(), (200 * view).bfloat16(), plan)
     gradients = torch.autograd.grad(losses["temporal"] + losses["frame"], [key, view])

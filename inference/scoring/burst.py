@@ -13,8 +13,8 @@ from pycocotools import mask as run_lengths
 from inference.report import Report, collect_report
 from inference.scoring.burst_files import BurstSequence, Frames, find_predictions, find_truth
 from inference.scoring.hota import ALPHAS, Counts, FrameOverlap, count
+from inference.scoring.inputs import ScoreTask
 from inference.scoring.sequences import map_sequences, require_workers
-from inference.scoring.task import ScoreTask
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as run_lengths
 
+from inference.scoring.inputs import ScoreTask
 from inference.scoring.masks import SequenceMasks, open_masks
-from inference.scoring.task import ScoreTask
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,16 @@ from typing import Any
 
 from inference.metrics import mask_scores
 from inference.report import Report, collect_report
-from inference.scoring.inputs import SequencePlan, frame_problems, open_pair, pair_sequences, read_meta, require_sound
+from inference.scoring.inputs import (
+    ScoreTask,
+    SequencePlan,
+    frame_problems,
+    open_pair,
+    pair_sequences,
+    read_meta,
+    require_sound,
+)
 from inference.scoring.sequences import FrameValues, map_sequences, require_workers
-from inference.scoring.task import ScoreTask
 
 logger = logging.getLogger(__name__)
 

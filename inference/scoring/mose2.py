@@ -15,10 +15,9 @@ import numpy as np
 
 from inference.metrics import boundary_within
 from inference.report import Report, collect_report
-from inference.scoring.inputs import SequencePlan, plan_sequences, read_meta
+from inference.scoring.inputs import ScoreTask, SequencePlan, plan_sequences, read_meta
 from inference.scoring.masks import NoMasks
 from inference.scoring.sequences import FrameValues, map_sequences, require_workers
-from inference.scoring.task import ScoreTask
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from inference.metrics import mask_scores
 from inference.report import Report, collect_report
-from inference.scoring.inputs import SequencePlan, frame_problems, open_pair, pair_sequences, require_sound
+from inference.scoring.inputs import ScoreTask, SequencePlan, frame_problems, open_pair, pair_sequences, require_sound
 from inference.scoring.masks import FrameMasks, MaskSet, PngMasks, SequenceMasks, subfolders
 from inference.scoring.sequences import FrameValues, map_sequences, require_workers
-from inference.scoring.task import ScoreTask
 
 COLUMNS = ("J&F", "J", "F")
 

@@ -2,14 +2,14 @@
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inference.report import Report, score_folders
 from inference.scoring.burst import score_burst
+from inference.scoring.inputs import ScoreTask
 from inference.scoring.lvos import score_lvos
 from inference.scoring.mose2 import score_mose2
 from inference.scoring.sav import score_sav
-from inference.scoring.task import ScoreTask
 from inference.scoring.vost import score_vost
 
 __all__ = ["METRICS", "Metric", "ScoreTask", "find_metric"]
@@ -41,6 +41,10 @@ def _davis(task: ScoreTask) -> Report:
     )
 
 
+def _davis16(task: ScoreTask) -> Report:
+    return _davis(replace(task, single_object=True))
+
+
 def _youtube(task: ScoreTask) -> Report:
     return score_folders(
         task.truth,
@@ -55,6 +59,7 @@ def _youtube(task: ScoreTask) -> Report:
 
 METRICS = {
     "davis": Metric(words="J&F without the first and the last frame, mean over objects", score=_davis),
+    "davis16": Metric(words="the same, everything that is not zero being one object", score=_davis16),
     "youtube": Metric(
         words="J and F of seen and unseen categories after an object's first frame", score=_youtube, meta="meta.json"
     ),

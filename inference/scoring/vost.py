@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from inference.metrics import region_similarity
 from inference.report import Report, collect_report
-from inference.scoring.inputs import SequencePlan, plan_sequences
+from inference.scoring.inputs import ScoreTask, SequencePlan, plan_sequences
 from inference.scoring.sequences import FrameValues, map_sequences, require_workers
-from inference.scoring.task import ScoreTask
 
 COLUMNS = ("J", "J_tr")
 _VOID = 255

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.scoring.inputs import ScoreTask
 from inference.scoring.lvos import score_lvos
-from inference.scoring.task import ScoreTask
 from tests.support.paths import DATA
 from tests.support.plain_scores import boundary, davis_radius, frame, iou, mean, random_frames, write_videos
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.scoring.inputs import ScoreTask
 from inference.scoring.mose2 import COLUMNS, frame_scores, score_mose2
-from inference.scoring.task import ScoreTask
 from tests.support.paths import DATA
 from tests.support.plain_scores import boundary, frame, mean, random_frames, write_videos
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.scoring.inputs import ScoreTask
 from inference.scoring.sav import score_sav
-from inference.scoring.task import ScoreTask
 from tests.support.plain_scores import boundary, davis_radius, frame, iou, mean, random_frames, write_videos
 
 ON, OFF = frame((255, 2, 2, 8, 8)), frame()

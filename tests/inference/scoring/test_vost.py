@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.scoring.task import ScoreTask
+from inference.scoring.inputs import ScoreTask
 from inference.scoring.vost import score_vost
 from tests.support.plain_scores import frame, iou, mean, random_frames, write_videos
 

@@ -41,8 +41,9 @@ logger = logging.getLogger(__name__)
 def main(config: EvalConfig) -> None:
     """Do what the command line says."""
     check_flags(config)
-    evaluation = find_evaluation_set(config.dataset, split=config.split, root=config.root) if config.dataset else None
-    if evaluation is not None:
+    evaluation = None
+    if config.dataset is not None:
+        evaluation = find_evaluation_set(config.dataset, split=config.split, root=config.root, sparse=config.sparse)
         check_abilities(config, evaluation)
         videos = open_videos(evaluation)
     else:

@@ -28,6 +28,8 @@ class EvalConfig:
     """val; test-dev (d17), test (y18, y19), train (d16, d17, sample)."""
     root: Path | None = None
     """The data set's folder (default: its place under data/)."""
+    sparse: bool = False
+    """Run y18 and y19 on their annotated frames alone; the benchmark runs on all frames."""
     video: Path | None = None
     """A video of one's own instead of a benchmark: a video file or a folder of frames."""
     mask: Path | None = None

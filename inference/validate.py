@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dataset.disk.frames import read_video_list
+from dataset.disk.lists import read_video_list
 from dataset.evaluate.annotated import open_annotated
 from dataset.evaluate.protocols import EvaluationSet, find_evaluation_set
 from dataset.evaluate.video import Video, open_videos

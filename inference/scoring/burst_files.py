@@ -1,6 +1,5 @@
 """BURST's JSON files, and where a run's masks of BURST's sequences lie."""
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as run_lengths
 
+from dataset.disk.meta import read_json
 from inference.scoring.inputs import ScoreTask
 from inference.scoring.masks import SequenceMasks, open_masks
 
@@ -68,10 +68,8 @@ def read_burst(path: Path) -> BurstFile:
         FileNotFoundError: when there is no such file.
         ValueError: when it has another form.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; expected a JSON file in BURST's form.")
+    content = read_json(path, "a JSON file in BURST's form")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return BurstFile(
             path=path,
             sequences=tuple(_sequence(entry) for entry in content["sequences"]),

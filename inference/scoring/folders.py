@@ -1,9 +1,9 @@
 """Scoring any two places with masks: which metric fits them, and what they were taken for."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from dataset.disk.meta import read_json
 from inference.report import Report
 from inference.scoring.inputs import ScoreTask
 from inference.scoring.masks import MaskSet, open_masks
@@ -71,12 +71,7 @@ def _is_burst(place: Path) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; expected a JSON file.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not a JSON file ({error}).") from error
+    content = read_json(path, "the JSON file that goes with masks")
     return content if isinstance(content, dict) else {}
 
 

@@ -1,12 +1,13 @@
 """What is to be scored: sequences, frames and categories, all of them checked before any mask is read."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dataset.disk.lists import read_lines, read_names
+from dataset.disk.meta import read_json, read_objects
 from inference.scoring.masks import MaskSet, NoMasks, PathLike, SequenceMasks, open_masks
 
 T = TypeVar("T")
@@ -179,16 +180,15 @@ def read_sequence_list(path: PathLike) -> list[str]:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it lists nothing.
+        ValueError: when it lists nothing, or something else than names of folders.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"list of sequences {path} does not exist; expected a file with a name on each line.")
-    words = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    names = dict.fromkeys(Path(word).parent.name if word.endswith((".jpg", ".png")) else word for word in words)
+    names = read_names(path)
     if not names:
         raise ValueError(f"list of sequences {path} is empty; expected a name on each line.")
-    return list(names)
+    return names
 
 
 def read_seen(meta: PathLike, seen_categories: Sequence[str] | PathLike | None) -> dict[str, dict[int, bool]]:
@@ -224,12 +224,7 @@ def read_meta(path: Path, read: Callable[[Any], T], layout: str) -> dict[str, T]
         ValueError: when it has another layout; `layout` says what a video's entry should be.
     """
     expected = f'{{"videos": {{name: {layout}}}}}'
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; expected a meta.json with {expected}.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not a JSON file ({error}); expected {expected}.") from error
+    content = read_json(path, f"a meta.json with {expected}")
     try:
         return {name: read(video) for name, video in content["videos"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -239,10 +234,10 @@ def read_meta(path: Path, read: Callable[[Any], T], layout: str) -> dict[str, T]
 
 
 def _read_categories(path: Path) -> dict[str, dict[int, str]]:
-    def read(video: Any) -> dict[int, str]:
-        return {int(key): str(entry["category"]) for key, entry in video["objects"].items()}
-
-    return read_meta(path, read, '{"objects": {id: {"category": ...}}}')
+    return {
+        video: {int(key): str(category) for key, category in objects.items()}
+        for video, objects in read_objects(path, "category").items()
+    }
 
 
 def _read_category_names(source: Sequence[str] | PathLike) -> set[str]:
@@ -253,4 +248,4 @@ def _read_category_names(source: Sequence[str] | PathLike) -> set[str]:
         return {category for objects in _read_categories(path).values() for category in objects.values()}
     if not path.is_file():
         raise FileNotFoundError(f"list of seen categories {path} does not exist; expected a name on each line.")
-    return {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+    return set(read_lines(path))

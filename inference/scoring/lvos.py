@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dataset.disk.lists import read_lines
 from inference.metrics import mask_scores
 from inference.report import Report, collect_report
 from inference.scoring.inputs import (
@@ -135,7 +136,7 @@ def _read_unseen(task: ScoreTask, meta: Path, root: Path) -> set[str]:
             f"list of unseen videos {places[0]} does not exist. It comes with LVOS's evaluation code, a name on each "
             "line; an empty file scores all videos as seen."
         )
-    return {line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()}
+    return set(read_lines(path))
 
 
 def _range_problems(ranges: dict[int, FrameRange]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from dataset.disk.frames import natural_key
+from dataset.disk.lists import subfolders
 from inference.output.coco import CocoMasks, read_coco
 from util.files.palette import object_ids, read_mask
 
@@ -195,9 +196,9 @@ def open_masks(root: PathLike, what: str, *, single_object: bool = False) -> Mas
         root = root / inner
         folders = subfolders(root)
     if folders:
-        by_object = all(not _has_png(folder) and subfolders(folder) for folder in folders.values())
+        by_object = all(not _has_png(root / name) and subfolders(root / name) for name in folders)
         layout = "a folder for each object of each video" if by_object else "a folder of PNGs for each video"
-        found = {name: PngMasks(folder, single_object) for name, folder in folders.items()}
+        found = {name: PngMasks(root / name, single_object) for name in folders}
         return MaskSet(root=root, layout=layout, sequences=found, by_object=by_object)
     if _has_png(root):
         found = {root.resolve().name: PngMasks(root, single_object)}
@@ -215,11 +216,6 @@ def png_size(path: Path) -> tuple[int, int] | None:
     if len(header) < 24 or not header.startswith(_PNG_START) or header[12:16] != b"IHDR":
         return None
     return int.from_bytes(header[16:20], "big"), int.from_bytes(header[20:24], "big")
-
-
-def subfolders(root: Path) -> dict[str, Path]:
-    """Return the folders below by name, in order; hidden ones are somebody's unfinished work."""
-    return {path.name: path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")}
 
 
 def _has_png(folder: Path) -> bool:

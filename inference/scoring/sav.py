@@ -5,10 +5,11 @@ Ravi et al., "SAM 2", 2024; github.com/hkchengrex/vos-benchmark.
 
 from dataclasses import dataclass
 
+from dataset.disk.lists import subfolders
 from inference.metrics import mask_scores
 from inference.report import Report, collect_report
 from inference.scoring.inputs import ScoreTask, SequencePlan, frame_problems, open_pair, pair_sequences, require_sound
-from inference.scoring.masks import FrameMasks, MaskSet, PngMasks, SequenceMasks, subfolders
+from inference.scoring.masks import FrameMasks, MaskSet, PngMasks, SequenceMasks
 from inference.scoring.sequences import FrameValues, map_sequences, require_workers
 
 COLUMNS = ("J&F", "J", "F")
@@ -76,11 +77,11 @@ def _objects(
     assert isinstance(truth, PngMasks)
     if not isinstance(masks, PngMasks):
         raise ValueError(f"{masks.where} is a file, but {truth.where} has a folder for each object: expected the same.")
-    folders = subfolders(truth.folder)
-    strange = [name for name in folders if not name.isdecimal()]
+    names = subfolders(truth.folder)
+    strange = [name for name in names if not name.isdecimal()]
     if strange:
         raise ValueError(f"{truth.folder} holds {', '.join(strange)}; expected a folder for each object, 000, 001, ...")
-    return [(int(name), _OneObject(folder), _OneObject(masks.folder / name)) for name, folder in folders.items()]
+    return [(int(name), _OneObject(truth.folder / name), _OneObject(masks.folder / name)) for name in names]
 
 
 def _score(job: _Job) -> dict[int, FrameValues]:

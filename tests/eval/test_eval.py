@@ -183,9 +183,12 @@ def youtube(root: Path) -> None:
     (root / "valid/meta.json").write_text(json.dumps({"videos": {"fox": {"objects": objects}}}))
 
 
-def test_youtube_writes_the_wanted_frames_and_packs_them(folder: Path) -> None:
+def test_youtube_writes_the_wanted_frames_and_packs_them(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     youtube(folder / "youtube")
-    words = ["--dataset", "y19", "--root", "youtube", "--checkpoint", "tiny.pth", "--size", 32, "--device", "cpu"]
+    line = refused(capsys, "--dataset", "y19", "--root", "youtube", *TINY)
+    assert "youtube/all_frames/valid_all_frames/JPEGImages does not exist. The benchmark runs on all frames" in line
+    words = ["--dataset", "y19", "--root", "youtube", "--sparse", "--checkpoint", "tiny.pth", "--size", 32]
+    words += ["--device", "cpu"]
     evaluate(*words, "--zip", "--output", "wanted")
     names = ["00000.png", "00002.png", "00004.png"]
     assert sorted(file.name for file in Path("wanted/fox").iterdir()) == names
@@ -194,7 +197,7 @@ def test_youtube_writes_the_wanted_frames_and_packs_them(folder: Path) -> None:
     evaluate(*words, "--save_all", "--output", "all")
     assert len(list(Path("all/fox").iterdir())) == 5
     Path("wanted.zip").unlink()
-    evaluate("--dataset", "y19", "--root", "youtube", "--output", "wanted", "--zip_only")
+    evaluate("--dataset", "y19", "--root", "youtube", "--sparse", "--output", "wanted", "--zip_only")
     assert Path("wanted.zip").is_file()
 
 
@@ -326,7 +329,7 @@ def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], words: list[s
 
 def test_benchmarks_without_ground_truth_are_not_scored(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     youtube(folder / "youtube")
-    words = ["--dataset", "y19", "--root", "youtube", *TINY]
+    words = ["--dataset", "y19", "--root", "youtube", "--sparse", *TINY]
     line = refused(capsys, *words, "--score")
     assert line == "--score: y19 val has no complete ground truth: pack the masks for its server with --zip"
     line = refused(capsys, "--dataset", "sample", *TINY, "--score", "--official", "--root", folder / "sample")

@@ -301,7 +301,7 @@ def test_youtube_errors(youtube: tuple[Path, Path, Path], tmp_path: Path) -> Non
         score_folders(gt, pred, meta=meta)
     with pytest.raises(FileNotFoundError, match=r"seen.txt does not exist"):
         score_folders(gt, pred, meta=meta, seen_categories=tmp_path / "seen.txt")
-    with pytest.raises(FileNotFoundError, match=r"none.json does not exist; expected a meta.json"):
+    with pytest.raises(FileNotFoundError, match=r"none.json does not exist; expected a YouTube-VOS meta.json"):
         score_folders(gt, pred, meta=tmp_path / "none.json", seen_categories=["dog"])
     bad = tmp_path / "bad.json"
     for text, words in (("{", "is not a JSON file"), ("[]", "another layout"), ('{"videos": {"a": {}}}', "layout")):

@@ -27,6 +27,12 @@ class DataConfig:
     """Static pictures: a folder of data sets, or one data set."""
     sample_root: Path = Path("data/sample")
     """The generated sample data; made there if it is missing."""
+    set_roots: tuple[str, ...] = ()
+    """Where sets of --dataset lie, as NAME=FOLDER."""
+    set_weights: tuple[str, ...] = ()
+    """How often a pass shows sets of --dataset, as NAME=NUMBER."""
+    set_intervals: tuple[str, ...] = ()
+    """Frames of the original video from one annotated frame of sets of --dataset to the next, as NAME=NUMBER."""
     user_roots: tuple[Path, ...] = ()
     """More roots in DAVIS layout: JPEGImages[/480p]/VIDEO and Annotations[/480p]/VIDEO."""
     user_weights: tuple[int, ...] = ()

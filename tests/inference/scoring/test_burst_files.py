@@ -73,7 +73,7 @@ def test_problems_are_named(truth: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     for text in ("{", "[]", '{"sequences": [{"seq_name": "dog"}]}'):
         bad.write_text(text)
-        with pytest.raises(ValueError, match=r"bad\.json is no JSON file in BURST's form"):
+        with pytest.raises(ValueError, match=r"bad\.json is (no|not a) JSON file .*in BURST's form"):
             score_burst(ScoreTask(truth=truth, masks=bad))
     entry = sequence("dog", [{1: A}] * 3, {1: 805})
     entry["segmentations"] = entry["segmentations"][:2]

@@ -7,6 +7,8 @@ python eval.py --dataset d17 --split test-dev --checkpoint XMem.pth --zip
 python eval.py --video clip.mp4 --mask first.png --checkpoint XMem.pth --overlay
 
 torchrun --nproc_per_node=4 eval.py --dataset y19 --checkpoint XMem.pth --zip
+
+python eval.py --score_only --truth Annotations --masks results
 """
 
 import logging
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import progressbar
+import torch
 
 from dataset.evaluate.protocols import EvaluationSet, find_evaluation_set
 from dataset.evaluate.video import Video, open_video, open_videos
@@ -25,6 +28,7 @@ from inference.output.submission import write_submission
 from inference.output.writer import ResultWriter, is_finished
 from inference.propagate import Stopwatch, View, build_views, propagate
 from inference.report import format_table, write_csv, write_json
+from inference.scoring.folders import score_pair
 from inference.scoring.official import score_officially
 from inference.scoring.table import ScoreTask, find_metric
 from model.build import build_model
@@ -41,6 +45,9 @@ logger = logging.getLogger(__name__)
 def main(config: EvalConfig) -> None:
     """Do what the command line says."""
     check_flags(config)
+    if config.truth is not None and config.masks is not None:
+        score_two_folders(config, config.truth, config.masks)
+        return
     evaluation = None
     if config.dataset is not None:
         evaluation = find_evaluation_set(config.dataset, split=config.split, root=config.root, sparse=config.sparse)
@@ -60,10 +67,7 @@ def main(config: EvalConfig) -> None:
                 if config.writes:
                     print(f"masks: {output}")  # noqa: T201
             if config.benchmark:
-                peak = max(distributed.gather_objects(peak_memory_bytes(device)))
-                if distributed.is_main():
-                    what = "GPU memory" if device.type == "cuda" else "resident memory of the process"
-                    print(f"peak {what}: {peak / 2**20:.0f} MiB on {device}")  # noqa: T201
+                print_peak_memory(device)
         if evaluation is not None and distributed.is_main():
             if config.scores:
                 score(config, evaluation, output)
@@ -107,6 +111,14 @@ def segment(
     return [results[video.name] for video in videos]
 
 
+def print_peak_memory(device: torch.device) -> None:
+    """Print the largest of all ranks' memory."""
+    peak = max(distributed.gather_objects(peak_memory_bytes(device)))
+    if distributed.is_main():
+        what = "GPU memory" if device.type == "cuda" else "resident memory of the process"
+        print(f"peak {what}: {peak / 2**20:.0f} MiB on {device}")  # noqa: T201
+
+
 def segment_one(
     config: EvalConfig, views: list[View], video: Video, output: Path, bar: progressbar.ProgressBar, done: int
 ) -> VideoResult:
@@ -145,12 +157,31 @@ def score(config: EvalConfig, evaluation: EvaluationSet, output: Path) -> None:
         single_object=evaluation.binary,
         meta=evaluation.metric_meta,
         names=evaluation.metric_list,
+        workers=config.score_workers,
         show_progress=True,
     )
     report = find_metric(evaluation.metric).score(task)
     write_json(report, output / "scores.json")
     write_csv(report, output / "scores.csv")
     print(format_table(report))  # noqa: T201
+
+
+def score_two_folders(config: EvalConfig, truth: Path, masks: Path) -> None:
+    """Score any masks against any ground truth, say what both were taken for, and print the table."""
+    task = ScoreTask(
+        truth=truth,
+        masks=masks,
+        sequences=config.sequences,
+        meta=config.meta,
+        names=config.names,
+        workers=config.score_workers,
+        show_progress=True,
+    )
+    report, taken_for = score_pair(task, config.metric)
+    print("\n".join([*taken_for, format_table(report)]))  # noqa: T201
+    if config.output is not None:
+        write_json(report, config.output / "scores.json")
+        write_csv(report, config.output / "scores.csv")
 
 
 def describe_task(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Any]:

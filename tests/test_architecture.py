@@ -71,7 +71,6 @@ NOT_MIRRORED_YET = {
     "inference/inputs.py",
     "inference/memory/long_term.py",
     "inference/memory/objects.py",
-    "inference/scoring/inputs.py",
     "inference/scoring/official.py",
     "inference/scoring/sequences.py",
     "util/config/augmentations.py",

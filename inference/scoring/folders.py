@@ -47,7 +47,7 @@ def guess_metric(task: ScoreTask) -> str:
         if "sequences" in _read(task.meta):
             return "burst"
         raise ValueError(
-            f"{task.meta} is no meta.json of YouTube-VOS, MOSE v2 or LVOS, nor a file in BURST's form: name the --metric."
+            f"{task.meta} is no meta.json of YouTube-VOS, MOSE v2 or LVOS, nor BURST's file: name the --metric."
         )
     if _is_burst(task.truth):
         return "burst"

@@ -277,6 +277,32 @@ def test_official_scores_where_the_toolkit_is_installed(
     assert capsys.readouterr().out == f"davis2017-evaluation: {expected}\n"
 
 
+def test_any_two_folders(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    truth = "davis/trainval/Annotations/480p"
+    evaluate("--score_only", "--truth", truth, "--masks", truth, "--output", "figures")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"truth {truth}: 2 videos, a folder of PNGs for each video"
+    assert lines[2].startswith("metric davis: ") and lines[-1].split()[:5] == ["mean", "over", "objects", "4", "100.0"]
+    assert read_json("figures/scores.json").mean["J&F"] == 1 and Path("figures/scores.csv").is_file()
+    Path("list.txt").write_text("camel\n")
+    before = sorted(folder.rglob("*"))
+    words = ["--score_only", "--truth", truth, "--masks", truth, "--sequences", "list.txt", "--metric", "vost"]
+    evaluate(*words, "--score_workers", 1)
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["mean", "over", "objects", "2", "100.0", "100.0"]
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_youtube_scores_of_seen_and_unseen(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    truth = "davis/trainval/Annotations/480p"
+    entry = {"objects": {"1": {"category": "bear"}, "2": {"category": "fish"}}}
+    Path("meta.json").write_text(json.dumps({"videos": {"bear": entry, "camel": entry}}))
+    Path("seen.txt").write_text("bear\n")
+    evaluate("--score_only", "--truth", truth, "--masks", truth, "--meta", "meta.json", "--names", "seen.txt")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith("metric youtube: ")
+    assert lines[-1].split() == "G 100.0 J-Seen 100.0 J-Unseen 100.0 F-Seen 100.0 F-Unseen 100.0".split()
+
+
 D16 = ["--dataset", "d16", "--root", "davis/trainval"]
 D17 = ["--dataset", "d17", "--root", "davis"]
 TINY = ["--checkpoint", "tiny.pth", "--device", "cpu", "--size", "32"]
@@ -300,6 +326,10 @@ TINY = ["--checkpoint", "tiny.pth", "--device", "cpu", "--size", "32"]
             ["--video", "c", "--mask", "m", "--score"],
             "--score, --score_only and --official need --dataset: a video",
         ),
+        (["--truth", "a", "--masks", "b"], "--truth is the ground truth of two folders: give it with --score_only"),
+        (["--truth", "a", "--score_only", *D17], "--truth is the ground truth of two folders: give it with --score"),
+        (["--score_only", "--metric", "vost", *D17], "--metric, --meta, --names and --sequences need --truth: a data"),
+        (["--truth", "a", "--masks", "b", "--score_only"], "ground truth folder a does not exist"),
         (["--video", "c", "--mask", "m", "--zip"], "--zip and --zip_only need --dataset: no server takes a video of"),
         (D17, "give --checkpoint FILE, the trained network (scripts/download_checkpoints.py fetches released ones)"),
         ([*D17, "--checkpoint", "nowhere.pth"], "nowhere.pth: no such file"),

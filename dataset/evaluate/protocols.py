@@ -123,7 +123,7 @@ def find_evaluation_set(
     """Find the files of a benchmark's split; arguments and errors as `dataset.evaluate.video.open_dataset`."""
     key = resolve_dataset(dataset)
     row = BENCHMARKS[key]
-    split = {"valid": "val", "testdev": "test-dev"}.get(split.lower(), split.lower())
+    split = _spelled(split)
     if split not in row.splits:
         raise ValueError(f"data set {key} has no split {split!r}; expected {' or '.join(row.splits)}.")
     path = row.root if root is None else Path(root)
@@ -141,6 +141,17 @@ def find_evaluation_set(
         videos=found.videos,
         meta=found.meta,
     )
+
+
+def published_mem_every(dataset: str, split: str) -> int:
+    """Return `Rules.mem_every` of a benchmark's split; what is usual for one that does not exist."""
+    row = BENCHMARKS.get(dataset.lower())
+    rules = row.splits.get(_spelled(split)) if row is not None else None
+    return Rules.mem_every if rules is None else rules.mem_every
+
+
+def _spelled(split: str) -> str:
+    return {"valid": "val", "testdev": "test-dev"}.get(split.lower(), split.lower())
 
 
 def resolve_dataset(dataset: str) -> str:

@@ -17,7 +17,6 @@ import torch
 from PIL import Image
 
 import eval as program
-from inference.eval_config import EvalConfig
 from inference.output.coco import read_coco
 from inference.output.writer import read_probabilities
 from inference.propagate import segment_video
@@ -25,7 +24,6 @@ from inference.report import read_json
 from model.weights import load_checkpoint
 from tests.support.paths import ROOT
 from tests.support.toy_videos import HEIGHT, WIDTH, toy_checkpoint, write_davis, write_video
-from util.cli import run
 from util.files.palette import read_mask, write_mask
 
 LENGTHS = {"bear": 5, "camel": 4}
@@ -46,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def evaluate(*words: object) -> None:
-    run(program.main, EvalConfig, "eval.py", "", [str(word) for word in words])
+    program.command_line([str(word) for word in words])
 
 
 def segment(*words: object, output: str = "out") -> None:

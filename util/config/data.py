@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from util.config.choices import Matching
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -77,7 +79,7 @@ class ClipConfig:
     """Last steps of the run without rotation and shear of single frames."""
     deep_update: float = 0.0
     """Probability of a deep update of XMem's sensory memory on a frame."""
-    matching: Literal["softmax", "bijective"] = "softmax"
+    matching: Matching = "softmax"
     """bijective: each memory element of STCN or XMem counts for its best queries alone; an experiment."""
     bijective_k: int = 4
     """So many queries; 0: all count."""

@@ -27,7 +27,6 @@ from inference.output.places import check_apart
 from util.cli import run
 from util.files.atomic import atomic_write
 from util.files.palette import davis_palette, write_mask
-from util.files.picture import TooLargeError, open_picture
 from util.run.progress import with_progress
 
 logger = logging.getLogger(__name__)
@@ -174,14 +173,12 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> Image.Image:
     try:
-        with open_picture(path) as image:
+        with Image.open(path) as image:
             if image.format in _LOSSY:
                 raise ValueError("lossy compression changes colours: expected a PNG")
             image.load()
             return image.copy()
-    except TooLargeError:
-        raise
-    except (OSError, SyntaxError, ValueError) as error:  # PIL raises each of them for damaged files
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # PIL raises each of them for damaged files
         raise ValueError(f"mask {path} cannot be read ({error}).") from error
 
 

@@ -178,7 +178,7 @@ def _read(path: Path) -> Image.Image:
                 raise ValueError("lossy compression changes colours: expected a PNG")
             image.load()
             return image.copy()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # PIL raises each of them for damaged files
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"mask {path} cannot be read ({error}).") from error
 
 

@@ -20,7 +20,7 @@ def contrast(
     candidates_BSAK: Tensor,
     target_BSP: Tensor,
     real_BA: Tensor | None,
-    with_own: bool,
+    own: bool | Tensor,
     gather: bool,
 ) -> Tensor:
     """Cross-entropy [B,S,P] of every query's similarities to the candidates of all clips, each set by itself.
@@ -30,7 +30,7 @@ def contrast(
         candidates_BSAK: each clip's candidates, in S sets.
         target_BSP: the right candidate among the clip's own.
         real_BA: False for candidates that only pad; None: all are real.
-        with_own: whether the clip's other candidates are negatives, too.
+        own: whether the clip's other candidates are negatives, too; or which of them [B,A,P] are.
         gather: whether the candidates of all processes take part.
     """
     clips, sets, count, channels = candidates_BSAK.shape
@@ -42,9 +42,12 @@ def contrast(
     memory_1KN = all_ZSAK.permute(3, 1, 0, 2).reshape(1, channels, -1)
     query_1KP = query_BKP.transpose(0, 1).reshape(1, channels, -1)
     scores_SNP = similarity(memory_1KN, None, query_1KP, None).view(sets, -1, query_1KP.shape[2])
-    if real_BA is not None or not with_own:
+    if real_BA is not None or own is not True:
         other_Z1B1 = (torch.arange(len(all_ZSAK), device=clip_B.device)[:, None] != clip_B)[:, None, :, None]
-        shown_ZABP = (other_Z1B1 | with_own).expand(-1, count, -1, query_BKP.shape[2])
+        shown_ZABP = (other_Z1B1 | (own is True)).expand(-1, count, -1, query_BKP.shape[2])
+        if isinstance(own, Tensor):
+            shown_ZABP = shown_ZABP.clone()
+            shown_ZABP[clip_B, :, clip_B - first] = own
         if real_BA is not None:
             shown_ZABP = shown_ZABP & (gather_ranks(real_BA) if gather else real_BA)[:, :, None, None]
         shown_SNP = shown_ZABP.reshape(1, -1, query_1KP.shape[2]).repeat(sets, 1, 1)

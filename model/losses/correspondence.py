@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.affinity import similarity
-from model.losses.boxes import assign_rows, roi_average
+from model.losses.boxes import assign_rows, box_iou, roi_average
 from model.losses.contrast import contrast, take_positions
 from util.comparison import Comparison
 from util.parallel.distributed import largest
 
+OVERLAP = 0.1  # IoU from which two boxes may be the same object
 Negatives = Literal["intra", "inter", "both"]
 _MORE_CLIPS = "expected at least two clips per batch, or --gather_negatives with several processes"
 
@@ -89,13 +90,18 @@ def pixel_loss(
         return loss_BSP.mean(dim=(1, 2)).mean()
 
 
-def object_loss(key_BTKYX: Tensor, compared: Comparison, queries_BQ: Tensor, gather: bool = False) -> Tensor:
+def object_loss(
+    key_BTKYX: Tensor, compared: Comparison, queries_BQ: Tensor, own_negatives: bool = False, gather: bool = False
+) -> Tensor:
     """OCL: objects of frame t find their partner in the anchor frame among the objects of other clips (Eq. 8-11).
 
     Args:
         key_BTKYX: matching keys of the clips' frames at stride 16.
         compared: frames and boxes of the clips, on the keys' device.
         queries_BQ: drawn boxes of frame t, -1 where there are fewer than Q.
+        own_negatives: objects of the clip are negatives, too, where they hardly overlap the query, if they are in its
+            frame, or its partner, if they are in the partner's. It is ours: told from other videos alone, an object
+            need only show which video it is in.
         gather: as in `pixel_loss`.
 
     Returns:
@@ -124,9 +130,19 @@ def object_loss(key_BTKYX: Tensor, compared: Comparison, queries_BQ: Tensor, gat
         real_BN = (ids_B2N >= 0).flatten(1)
         target_B1Q = (ids_B2N.shape[2] + partner_BQ)[:, None]
         candidates_B1NK = features_B2NK.flatten(1, 2)[:, None]
-        loss_BQ = contrast(query_BQK.transpose(1, 2), candidates_B1NK, target_B1Q, real_BN, False, gather)[:, 0]
+        own = _apart(padded.boxes_B2N4, drawn_BQ, partner_BQ) if own_negatives else False
+        loss_BQ = contrast(query_BQK.transpose(1, 2), candidates_B1NK, target_B1Q, real_BN, own, gather)[:, 0]
         loss_B = torch.where(found_BQ, loss_BQ, 0.0).sum(dim=1) / found_BQ.sum(dim=1).clamp(min=1)
         return loss_B.mean()
+
+
+def _apart(boxes_B2N4: Tensor, query_BQ: Tensor, partner_BQ: Tensor) -> Tensor:
+    """Which boxes of both frames in a row [B,2N,Q] hardly overlap the query or its partner, in whose frame they are."""
+    apart = []
+    for boxes_BN4, own_BQ in zip(boxes_B2N4.unbind(dim=1), (query_BQ, partner_BQ), strict=True):
+        own_BQ4 = boxes_BN4.gather(1, own_BQ[..., None].expand(-1, -1, 4))
+        apart.append(box_iou(boxes_BN4, own_BQ4) < OVERLAP)
+    return torch.cat(apart, dim=1)
 
 
 def clips_without_objects(box_ids_B2N: Tensor) -> Tensor:

@@ -95,16 +95,14 @@ def _dice(x: LossInput) -> Tensor:
 
 def _pcl(x: LossInput) -> Tensor:
     compared, wanted, key, view_key = _compared(x), x.config.correspondence, x.output.key, x.output.view_key
-    positions_BSA, _ = draw_compared(compared, _grid(key), None if view_key is None else _grid(view_key))
-    positions_BSA, compared = positions_BSA.to(key.device, non_blocking=True), compared.to(key.device)
+    positions_BSA, compared = _draw(x)[0].to(key.device, non_blocking=True), compared.to(key.device)
     return pixel_loss(key, view_key, compared, positions_BSA, wanted.pcl_negatives, wanted.gather_negatives)
 
 
 def _ocl(x: LossInput) -> Tensor:
-    compared, key, view_key = _compared(x), x.output.key, x.output.view_key
-    _, queries_BQ = draw_compared(compared, _grid(key), None if view_key is None else _grid(view_key))
-    queries_BQ, compared = queries_BQ.to(key.device, non_blocking=True), compared.to(key.device)
-    return object_loss(key, compared, queries_BQ, x.config.correspondence.gather_negatives)
+    compared, wanted, key = _compared(x), x.config.correspondence, x.output.key
+    queries_BQ = _draw(x)[1].to(key.device, non_blocking=True)
+    return object_loss(key, compared.to(key.device), queries_BQ, wanted.own_negatives, wanted.gather_negatives)
 
 
 def _pcl_released(x: LossInput) -> Tensor:
@@ -119,6 +117,13 @@ def _pcl_released(x: LossInput) -> Tensor:
     gather = x.config.correspondence.gather_negatives
     losses = released_losses(key, view_key, anchors_BA, points_BR, sources_BTP, gather)
     return losses["temporal"] + FRAME_WEIGHT / TEMPORAL_WEIGHT * losses["frame"]
+
+
+def _draw(x: LossInput) -> tuple[Tensor, Tensor]:
+    """Draw positions and queries together, whichever of them a loss is after: they come from one generator."""
+    view_grid = None if x.output.view_key is None else _grid(x.output.view_key)
+    annotated_first = x.config.correspondence.annotated_first
+    return draw_compared(_compared(x), _grid(x.output.key), view_grid, annotated_first=annotated_first)
 
 
 def _compared(x: LossInput) -> Comparison:

@@ -25,8 +25,8 @@ class Batch(NamedTuple):
     def pcl(self, negatives: Any = "both", gather: bool = False) -> Tensor:
         return pixel_loss(self.key, self.view, self.compared, self.positions, negatives, gather)
 
-    def ocl(self, gather: bool = False) -> Tensor:
-        return object_loss(self.key, self.compared, self.queries, gather)
+    def ocl(self, gather: bool = False, own: bool = False) -> Tensor:
+        return object_loss(self.key, self.compared, self.queries, own, gather)
 
     def leaves(self) -> list[Tensor]:
         assert self.view is not None

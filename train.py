@@ -39,7 +39,8 @@ from util.config.train import TrainConfig
 from util.device import autocast, select_device
 from util.files.checkpoint import save_checkpoint
 from util.parallel import distributed
-from util.run.folder import BEST, LAST, open_stage, read_newest, save_step, start_run, write_record
+from util.run.claim import claim
+from util.run.folder import BEST, LAST, clean_stage, open_stage, read_newest, save_step, start_run, write_record
 from util.run.log import MetricLog
 from util.run.metrics import StepMetrics
 from util.run.progress import training_bar
@@ -73,7 +74,7 @@ def main(plan: RunPlan) -> None:
     for the end.
     """
     device = select_device(plan.stages[0].device)
-    with distributed.process_group(device), distributed.lost_ranks(), stop_signals() as stop:
+    with distributed.process_group(device), distributed.lost_ranks(), stop_signals() as stop, claim(plan.folder):
         for config in plan.stages:
             check(config)
         first, saved = find_start(plan)
@@ -130,6 +131,8 @@ def prepare_folders(plan: RunPlan, config: TrainConfig) -> None:
     """Write what the run is into its folder, and a stage's configuration into the stage's."""
     if config is plan.stages[0] and not plan.resumed:
         start_run(plan.folder, plan.stages, config.overwrite)
+    if plan.resumed:
+        clean_stage(config.folder())
     open_stage(config.folder(), config)
     write_record(plan.folder, plan.stages, run_facts() | {"stage": config.stage})
 
@@ -138,9 +141,8 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
     """Train a stage until its steps or minutes are over or a signal asks for the end; write metrics and checkpoints."""
     began, metrics = time.monotonic() - state.seconds, StepMetrics()
     is_main = distributed.is_main()
-    resumed_at = state.step if state.step else None
     with (
-        MetricLog(config.folder(), resumed_at) if is_main else nullcontext() as log,
+        MetricLog(config.folder(), state.step) if is_main else nullcontext() as log,
         training_bar(state.progress(config), shown=is_main) as bar,
     ):
         over = False

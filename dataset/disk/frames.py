@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -213,29 +213,6 @@ def list_images(folder: Path) -> dict[str, Path]:
             raise ValueError(f"{folder} holds both {by_name[file.stem].name} and {file.name}: remove one of them.")
         by_name[file.stem] = file
     return by_name
-
-
-def read_video_list(what: str, path: Path, where: str, has: Callable[[str], bool]) -> list[str]:
-    """Read the names of videos from a file with one on each line, each name once.
-
-    Args:
-        what: the list is, for messages.
-        path: of the file.
-        where: the videos are, for messages.
-        has: whether there is a video of a name.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it is empty or names a video that is not there.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{what} {path} does not exist: expected a video's name on each line.")
-    names = list(dict.fromkeys(line.strip() for line in path.read_text().splitlines() if line.strip()))
-    missing = [name for name in names if not has(name)]
-    if missing or not names:
-        found = f"names {len(missing)} videos that {where} lacks, such as {missing[0]}" if missing else "is empty"
-        raise ValueError(f"{what} {path} {found}. Expected a video's name on each line.")
-    return names
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from dataset.clip import Clip, ClipBatch, ClipRequest, collate
+from dataset.disk.layout import proposals_folder
 from dataset.disk.proposals import (
     STATIC_NAME,
     ProposalHeader,
     Proposals,
     ProposalSettings,
-    proposals_folder,
     write_proposals,
 )
 from dataset.train.loader import build_loader

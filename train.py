@@ -2,7 +2,7 @@
 
 python train.py --model xmem --size tiny --stage 2 --dataset sample
 
-torchrun --nproc_per_node=8 train.py --model xmem --stage 03 --gather_negatives
+torchrun --nproc_per_node=8 train.py --model xmem --stage 03
 
 torchrun --nproc_per_node=8 train.py --resume latest
 """
@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,10 +24,20 @@ from dataset.train.sampling import GapSchedule, Shard
 from inference.matches.picture import clip_match_picture
 from inference.pictures import clip_picture
 from inference.validate import check_validation, validate
+from model.layers.batch_norm import statistics_kept
 from model.losses.correspondence import correspondence_weight
-from model.losses.criterion import LossInput, compute_losses, loss_weights, needs_views, pixel_share, total_loss
+from model.losses.criterion import (
+    LossInput,
+    compute_losses,
+    loss_weights,
+    needs_views,
+    pixel_share,
+    split_weights,
+    total_loss,
+)
+from model.losses.joint import feed, joint_gradients
 from model.losses.segmentation import mean_iou
-from model.spacetime.unroll import ClipOutput
+from model.spacetime.unroll import ClipKeys, ClipOutput
 from model.training.optim import clip_gradient, learning_rate, set_learning_rate
 from model.training.start import build_state, check_network
 from model.training.state import TrainState, payload, progress, weights_payload
@@ -40,6 +50,7 @@ from util.device import autocast, select_device
 from util.files.checkpoint import save_checkpoint
 from util.parallel import distributed
 from util.run.claim import claim
+from util.run.due import whats_due
 from util.run.folder import BEST, LAST, clean_stage, open_stage, read_newest, save_step, start_run, write_record
 from util.run.log import MetricLog
 from util.run.metrics import StepMetrics
@@ -97,9 +108,9 @@ def check(config: TrainConfig) -> None:
     """Raise ValueError for values out of range that nothing else checks."""
     check_ranges(config)
     processes = distributed.world_size()
-    clips = Shard(ranks=processes, accumulate=config.accumulate).part_size(config.batch_size)
+    Shard(ranks=processes, accumulate=config.accumulate).part_size(config.batch_size)
     check_network(config)
-    check_correspondence(config, clips, processes)
+    check_correspondence(config, processes)
     if config.validation.validate_every:
         check_validation(config.validation)
 
@@ -169,7 +180,7 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
 
             # Draw: what the network makes of the last part, which is no longer there after the next step.
             if due.picture and log is not None:
-                clip, matches = clip_picture(parts[-1], output.logits), clip_match_picture(parts[-1], output.key)
+                clip, matches = clip_picture(parts[-1], output.logits), clip_match_picture(parts[-1], output.keys.key)
                 log.images(state.step, {"clip": clip, "matches": matches})
             del output  # the next step needs its memory
 
@@ -189,30 +200,6 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
     )
 
 
-class Due(NamedTuple):
-    """What happens after a step."""
-
-    log: bool
-    picture: bool
-    validation: bool
-    checkpoint: bool
-
-
-def whats_due(config: TrainConfig, step: int, over: bool, stopped: bool) -> Due:
-    """Return what happens after a step: everything every so many steps (0: never).
-
-    All but pictures happen also when the run is `over`; a signal that `stopped` it leaves no time for validation.
-    """
-
-    def every(steps: int, at_the_end: bool) -> bool:
-        return steps > 0 and (at_the_end or step % steps == 0)
-
-    validation = every(config.validation.validate_every, over and not stopped)
-    checkpoint = every(config.save_every, over)
-    log = every(config.log_every, validation or checkpoint)  # what is judged or kept has a line in the log
-    return Due(log=log, picture=every(config.picture_every, False), validation=validation, checkpoint=checkpoint)
-
-
 def train_step(
     state: TrainState, parts: Sequence[ClipBatch], config: TrainConfig
 ) -> tuple[dict[str, Tensor], ClipOutput]:
@@ -223,21 +210,31 @@ def train_step(
     device = next(state.network.parameters()).device
     set_learning_rate(state.optimizer, learning_rate(config.optim, state.step, state.progress(config)))
     state.optimizer.zero_grad(set_to_none=True)
-    weights = loss_weights(config, state.progress(config))
+    weights = own_weights = loss_weights(config, state.progress(config))
+    joint: dict[str, Tensor] = {}
+    gradients: list[ClipKeys | None] = [None] * len(parts)
+    if len(parts) > 1 and any(split_weights(weights)[1].values()):
+        # Losses that compare clips with each other see those of all parts, whose keys are encoded ahead for them.
+        own_weights, joint_weights = split_weights(weights)
+        joint, gradients = compare_parts(state, parts, config, joint_weights)
     metrics: list[dict[str, Tensor]] = []
-    for part in parts:
+    for part, gradient in zip(parts, gradients, strict=True):
         batch = part.to(device)
         with state.reducing(last=part is parts[-1]):
             with autocast(device, config.precision):
                 views = batch.network_views() if needs_views(weights) else None
                 output = state.parallel(batch.network_images(), batch.first_masks(), part.valid_BO, batch.seeds, views)
             labels_BTHW = batch.labels_BTHW[:, 1:]
-            known = LossInput(output, labels_BTHW, batch.valid_BO, part.compared, config, state.step)
-            losses, counts = compute_losses(known, weights)
-            total = total_loss(losses, weights)
+            known = LossInput(
+                output.logits, output.keys, labels_BTHW, batch.valid_BO, part.compared, config, state.step
+            )
+            losses, counts = compute_losses(known, own_weights)
             # Losses are means over clips: the mean of equal parts, and of processes, is that of the whole batch.
-            state.scaler.scale(total / len(parts)).backward()
+            share = total_loss(losses, own_weights) / len(parts)
+            state.scaler.scale(share if gradient is None else share + feed(output.keys, gradient)).backward()
         iou = mean_iou(output.logits, labels_BTHW, batch.valid_BO)
+        losses |= joint
+        total = total_loss({name: losses[name] for name in weights if name in losses}, weights)
         values = {**losses, **counts, "loss": total, "iou": iou}
         metrics.append({name: value.detach() for name, value in values.items()})
     state.scaler.unscale_(state.optimizer)
@@ -249,6 +246,25 @@ def train_step(
     state.step += 1
     joined = {name: torch.stack([part[name] for part in metrics]) for name in metrics[0]}
     return joined | {"gradient_norm": norm.expand(len(parts))}, output.detach()
+
+
+@torch.no_grad()
+def compare_parts(
+    state: TrainState, parts: Sequence[ClipBatch], config: TrainConfig, weights: Mapping[str, float]
+) -> tuple[dict[str, Tensor], list[ClipKeys | None]]:
+    """Return the losses with `weights`, which compare the clips of all parts, and each part's share of their gradient.
+
+    The parts' keys are encoded for it without a graph, BatchNorm's statistics stay as they are.
+    """
+    device, keys = next(state.network.parameters()).device, []
+    with statistics_kept(state.network), autocast(device, config.precision):
+        for part in parts:
+            batch = part.to(device)
+            views = batch.network_views() if needs_views(weights) else None
+            keys.append(state.network.encode(batch.network_images(), views))  # type: ignore[operator]
+    compared = [part.compared for part in parts if part.compared is not None]
+    losses, gradients = joint_gradients(keys, compared, config, weights, state.step)
+    return losses, [*gradients]
 
 
 def score(state: TrainState, config: TrainConfig, log: MetricLog | None) -> None:

@@ -46,6 +46,11 @@ class CorrespondenceConfig:
     """Shares of the run between which the weight rises from 0 to --alpha."""
     pcl_negatives: Literal["intra", "inter", "both"] = "both"
     """Anchors that a position must be told from: of its own clip, of the other clips of the batch, or both."""
+    pcl_similarity: Literal["l2", "network"] = "l2"
+    """How anchors and positions are compared: by distance, or as the network reads memory (XMem: with shrinkage and
+    selection)."""
+    pcl_anchors: int = 8
+    """Rows and columns of the cells of a frame, each of which gives an anchor."""
     pcl_variant: Literal["paper", "released"] = "paper"
     """released: the loss of the paper authors' code, on a head of its own (stcn and stcn-corr)."""
     ocl_objects: Literal["manual", "auto", "both"] = "both"
@@ -60,8 +65,8 @@ class CorrespondenceConfig:
     ocl_min_gap: int | None = None
     """Frames of the video from frame t to the anchor frame, at least, as far as the clip's gaps allow (default:
     --ocl_variant's)."""
-    gather_negatives: bool = False
-    """Take negatives from the clips of all processes instead of the process's own."""
+    gather_negatives: bool = True
+    """Take negatives from the step's clips of all processes, not the process's own alone."""
     view_scale: tuple[float, float] = (0.5, 1.0)
     """Side of the crop's part that the view of a frame shows; drawn once per clip."""
     view_size: int = 0
@@ -77,6 +82,8 @@ class CorrespondenceConfig:
             raise ValueError(
                 f"view_scale {self.view_scale[0]} {self.view_scale[1]}: expected 0 < smallest <= largest <= 1."
             )
+        if self.pcl_anchors < 1:
+            raise ValueError(f"pcl_anchors {self.pcl_anchors}: expected at least 1.")
         if self.ocl_min_gap is not None and self.ocl_min_gap < 0:
             raise ValueError(f"ocl_min_gap {self.ocl_min_gap}: expected at least 0.")
         if self.view_size < 0 or self.view_size % 16:

@@ -11,36 +11,27 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import closing, nullcontext
 
 import torch
 from torch import Tensor
 
 from dataset.clip import ClipBatch
-from dataset.train.loader import build_loader, find_sources
+from dataset.train.loader import build_loader, find_sources, read_batches
 from dataset.train.sampling import GapSchedule, Shard
 from inference.matches.picture import clip_match_picture
 from inference.pictures import clip_picture
-from inference.validate import check_validation, validate
+from inference.validate import ValidationStopped, check_validation, validate
 from model.layers.batch_norm import statistics_kept
+from model.losses import criterion
 from model.losses.correspondence import correspondence_weight
-from model.losses.criterion import (
-    LossInput,
-    compute_losses,
-    loss_weights,
-    needs_views,
-    pixel_share,
-    split_weights,
-    total_loss,
-)
 from model.losses.joint import feed, joint_gradients
 from model.losses.segmentation import mean_iou
-from model.spacetime.unroll import ClipKeys, ClipOutput
-from model.training.optim import clip_gradient, learning_rate, set_learning_rate
-from model.training.start import build_state, check_network
-from model.training.state import TrainState, payload, progress, weights_payload
+from model.network import ClipKeys, ClipOutput
+from model.training.optim import learning_rate, set_learning_rate
+from model.training.start import build_state, check_network, find_start
+from model.training.state import TrainState, progress, save, weights_payload
 from util import cli
 from util.config.check import check_correspondence, check_ranges
 from util.config.plain import plain
@@ -51,8 +42,8 @@ from util.files.checkpoint import save_checkpoint
 from util.parallel import distributed
 from util.run.claim import claim
 from util.run.due import whats_due
-from util.run.folder import BEST, LAST, clean_stage, open_stage, read_newest, save_step, start_run, write_record
-from util.run.log import MetricLog
+from util.run.folder import BEST, LAST, clean_stage, open_stage, start_run, write_record
+from util.run.log import JUDGED, MetricLog, open_log
 from util.run.metrics import StepMetrics
 from util.run.progress import training_bar
 from util.run.provenance import run_facts
@@ -96,9 +87,10 @@ def main(plan: RunPlan) -> None:
             state = build_state(config, device, saved)
             if distributed.is_main():
                 prepare_folders(plan, config)
-            fit(state, iter(loader), config, stop)
+            with closing(read_batches(loader)) as batches:
+                fit(state, batches, config, stop)
             saved = None
-            if stop.signal and state.progress(config) < 1:
+            if stop.signal and (state.progress(config) < 1 or state.owes_validation(config)):
                 logger.info("stopped by signal %d at step %d: continue with --resume", stop.signal, state.step)
             if stop.signal:
                 raise SystemExit(128 + stop.signal)
@@ -115,29 +107,6 @@ def check(config: TrainConfig) -> None:
         check_validation(config.validation)
 
 
-def find_start(plan: RunPlan) -> tuple[int, Mapping[str, Any] | None]:
-    """Return the stage to begin with and, where it has begun already, its newest checkpoint.
-
-    Raises ValueError when the run is over.
-    """
-    if not plan.resumed:
-        return 0, None
-    for change in plan.changed:
-        logger.warning("resumed with another setting: %s", change)
-    for number in reversed(range(len(plan.stages))):
-        newest = read_newest(plan.stages[number].folder())
-        if newest is None:
-            continue
-        path, saved = newest
-        if progress(plan.stages[number], saved["step"], saved.get("seconds", 0.0)) < 1:
-            logger.info("resuming from %s", path)
-            return number, saved
-        if number + 1 < len(plan.stages):
-            return number + 1, None
-        raise ValueError(f"the run in {plan.folder} is over ({path}): to go on, give it more --iterations.")
-    return 0, None
-
-
 def prepare_folders(plan: RunPlan, config: TrainConfig) -> None:
     """Write what the run is into its folder, and a stage's configuration into the stage's."""
     if config is plan.stages[0] and not plan.resumed:
@@ -151,16 +120,25 @@ def prepare_folders(plan: RunPlan, config: TrainConfig) -> None:
 def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, stop: StopRequest) -> None:
     """Train a stage until its steps or minutes are over or a signal asks for the end; write metrics and checkpoints."""
     began, metrics = time.monotonic() - state.seconds, StepMetrics()
-    is_main = distributed.is_main()
+    owing = state.owes_validation(config)
     with (
-        MetricLog(config.folder(), state.step) if is_main else nullcontext() as log,
-        training_bar(state.progress(config), shown=is_main) as bar,
+        open_log(config.folder(), state.step, again=owing) if distributed.is_main() else nullcontext() as log,
+        training_bar(state.progress(config), shown=log is not None) as bar,
     ):
-        over = False
+        over = state.progress(config) >= 1
+        if owing:  # the run was ended while it validated
+            over = judge(state, config, log, stop) or over
         while not over:
-            # Step: on this process's clips, in as many parts as its memory needs.
+            # Load: where a process of the loader dies or a file is bad, what has been learnt so far is kept.
             with metrics.waiting():
-                parts = [next(batches) for _ in range(config.accumulate)]
+                parts, fault = load_parts(batches, config.accumulate)
+            try:
+                distributed.raise_together(fault)
+            except (ValueError, OSError):
+                keep_the_last_step(state, config, log, metrics)
+                raise
+
+            # Step: on this process's clips, in as many parts as its memory needs.
             values, output = train_step(state, parts, config)
             metrics.add(state.step, values, [part.names for part in parts], sum(part.redraws for part in parts))
 
@@ -172,11 +150,8 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
 
             # Log: means since the last line. A loss that is not finite ends the run here, before its weights are saved.
             if due.log:
-                scalars = metrics.flush(fp16=state.scaler.is_enabled()) | schedule_values(state, config)
-                scalars["clips_per_second"] = scalars.pop("steps_per_second") * config.batch_size
-                if log is not None:
-                    log.scalars(state.step, scalars)
-                    bar.show(state.progress(config), state.step, scalars)
+                scalars = flush(state, config, log, metrics)
+                bar.show(state.progress(config), state.step, scalars)
 
             # Draw: what the network makes of the last part, which is no longer there after the next step.
             if due.picture and log is not None:
@@ -184,13 +159,13 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
                 log.images(state.step, {"clip": clip, "matches": matches})
             del output  # the next step needs its memory
 
-            # Evaluate: before saving, so that the checkpoint knows the best score so far.
-            if due.validation:
-                score(state, config, log)
+            # Save: before validation, for which a signal may leave no time.
+            if due.checkpoint:
+                save(state, config)
 
-            # Save: one process writes what all have alike.
-            if due.checkpoint and is_main:
-                save_step(config.folder(), payload(state, config), state.step, config.keep)
+            # Validate: then the checkpoint is written again, with the best score so far.
+            if due.validation:
+                over = judge(state, config, log, stop) or over
     logger.info(
         "stage %s: %d steps in %.1f minutes; weights in %s",
         config.stage,
@@ -198,6 +173,33 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
         state.seconds / 60,
         config.folder() / LAST,
     )
+
+
+def load_parts(batches: Iterator[ClipBatch], count: int) -> tuple[list[ClipBatch], Exception | None]:
+    """Return the batches of a step; or what went wrong, for all processes to hear of before one of them ends."""
+    try:
+        return [next(batches) for _ in range(count)], None
+    except (ValueError, OSError) as error:
+        return [], error
+
+
+def keep_the_last_step(state: TrainState, config: TrainConfig, log: MetricLog | None, metrics: StepMetrics) -> None:
+    """Save the steps that were done, if none of their losses is bad; every process must come here."""
+    if metrics.pending:
+        flush(state, config, log, metrics)
+    if state.step:
+        save(state, config)
+        logger.info("step %d is saved: continue with --resume", state.step)
+    distributed.barrier()  # the first process that ends has the launcher end the others
+
+
+def flush(state: TrainState, config: TrainConfig, log: MetricLog | None, metrics: StepMetrics) -> dict[str, float]:
+    """Return the scalars of the steps since the last line of the log, and write that line."""
+    scalars = metrics.flush(fp16=state.scaler.is_enabled()) | schedule_values(state, config)
+    scalars["clips_per_second"] = scalars.pop("steps_per_second") * config.batch_size
+    if log is not None:
+        log.scalars(state.step, scalars)
+    return scalars
 
 
 def train_step(
@@ -210,74 +212,70 @@ def train_step(
     device = next(state.network.parameters()).device
     set_learning_rate(state.optimizer, learning_rate(config.optim, state.step, state.progress(config)))
     state.optimizer.zero_grad(set_to_none=True)
-    weights = own_weights = loss_weights(config, state.progress(config))
+    weights = criterion.loss_weights(config, state.progress(config))
+    with_views = criterion.needs_views(weights)
+    own_weights, joint_weights = criterion.split_weights(weights, len(parts))
     joint: dict[str, Tensor] = {}
+    counts: dict[str, Tensor] = {}
     gradients: list[ClipKeys | None] = [None] * len(parts)
-    if len(parts) > 1 and any(split_weights(weights)[1].values()):
+    if any(joint_weights.values()):
         # Losses that compare clips with each other see those of all parts, whose keys are encoded ahead for them.
-        own_weights, joint_weights = split_weights(weights)
-        joint, gradients = compare_parts(state, parts, config, joint_weights)
+        ahead = [encode_ahead(state, part, config, with_views) for part in parts]
+        compared = [part.compared for part in parts if part.compared is not None]
+        joint, counts, gradients = joint_gradients(ahead, compared, config, joint_weights, state.step)
     metrics: list[dict[str, Tensor]] = []
     for part, gradient in zip(parts, gradients, strict=True):
         batch = part.to(device)
         with state.reducing(last=part is parts[-1]):
             with autocast(device, config.precision):
-                views = batch.network_views() if needs_views(weights) else None
+                views = batch.network_views() if with_views else None
                 output = state.parallel(batch.network_images(), batch.first_masks(), part.valid_BO, batch.seeds, views)
             labels_BTHW = batch.labels_BTHW[:, 1:]
-            known = LossInput(
-                output.logits, output.keys, labels_BTHW, batch.valid_BO, part.compared, config, state.step
-            )
-            losses, counts = compute_losses(known, own_weights)
+            logits, keys = output
+            known = criterion.LossInput(logits, keys, labels_BTHW, batch.valid_BO, part.compared, config, state.step)
+            losses, own_counts = criterion.compute_losses(known, own_weights)
             # Losses are means over clips: the mean of equal parts, and of processes, is that of the whole batch.
-            share = total_loss(losses, own_weights) / len(parts)
-            state.scaler.scale(share if gradient is None else share + feed(output.keys, gradient)).backward()
-        iou = mean_iou(output.logits, labels_BTHW, batch.valid_BO)
+            share = criterion.total_loss(losses, own_weights) / len(parts)
+            state.scaler.scale(share if gradient is None else share + feed(keys, gradient)).backward()
         losses |= joint
-        total = total_loss({name: losses[name] for name in weights if name in losses}, weights)
-        values = {**losses, **counts, "loss": total, "iou": iou}
+        iou = mean_iou(logits, labels_BTHW, batch.valid_BO)
+        values = {**losses, **counts, **own_counts, "loss": criterion.total_loss(losses, weights), "iou": iou}
         metrics.append({name: value.detach() for name, value in values.items()})
-    state.scaler.unscale_(state.optimizer)
-    norm = clip_gradient(state.network.parameters(), config.optim.clip_gradient).detach()
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
-    if state.mean is not None:
-        state.mean.update(state.model)
-    state.step += 1
+    norm = state.descend(config)
     joined = {name: torch.stack([part[name] for part in metrics]) for name in metrics[0]}
     return joined | {"gradient_norm": norm.expand(len(parts))}, output.detach()
 
 
 @torch.no_grad()
-def compare_parts(
-    state: TrainState, parts: Sequence[ClipBatch], config: TrainConfig, weights: Mapping[str, float]
-) -> tuple[dict[str, Tensor], list[ClipKeys | None]]:
-    """Return the losses with `weights`, which compare the clips of all parts, and each part's share of their gradient.
-
-    The parts' keys are encoded for it without a graph, BatchNorm's statistics stay as they are.
-    """
-    device, keys = next(state.network.parameters()).device, []
-    with statistics_kept(state.network), autocast(device, config.precision):
-        for part in parts:
-            batch = part.to(device)
-            views = batch.network_views() if needs_views(weights) else None
-            keys.append(state.network.encode(batch.network_images(), views))  # type: ignore[operator]
-    compared = [part.compared for part in parts if part.compared is not None]
-    losses, gradients = joint_gradients(keys, compared, config, weights, state.step)
-    return losses, [*gradients]
+def encode_ahead(state: TrainState, part: ClipBatch, config: TrainConfig, with_views: bool) -> ClipKeys:
+    """Return the keys of a part without a graph; BatchNorm's statistics stay as they are."""
+    batch = part.to(next(state.network.parameters()).device)
+    with statistics_kept(state.network), autocast(batch.images_BT3HW.device, config.precision):
+        views = batch.network_views() if with_views else None
+        keys: ClipKeys = state.network.encode(batch.network_images(), views)  # type: ignore[operator]
+    return keys
 
 
-def score(state: TrainState, config: TrainConfig, log: MetricLog | None) -> None:
-    """Validate, log the figures, and keep the weights if they are the best so far."""
+def judge(state: TrainState, config: TrainConfig, log: MetricLog | None, stop: StopRequest) -> bool:
+    """Validate, log the figures, keep the weights if they are the best so far; return whether a signal came."""
     device = next(state.network.parameters()).device
-    figures = validate(state.model, config.validation, device, state.mean.weights if state.mean is not None else None)
-    logger.info("step %d: J&F %.1f on %s", state.step, 100 * figures["J&F"], config.validation.val_dataset)
-    if figures["J&F"] > state.best:
-        state.best = figures["J&F"]
+    mean, folder = state.mean.weights if state.mean is not None else None, config.folder()
+    try:
+        figures = validate(state.model, config.validation, device, mean, folder, lambda: stop.signal > 0)
+    except ValidationStopped:
+        logger.info("step %d: the validation was broken off; it is done first when the run goes on", state.step)
+    else:
+        logger.info("step %d: J&F %.1f on %s", state.step, 100 * figures["J&F"], config.validation.val_dataset)
+        is_best, state.best = figures["J&F"] > state.best, max(figures["J&F"], state.best)
         if log is not None:
-            save_checkpoint(config.folder() / BEST, weights_payload(state, config) | {"figures": figures})
-    if log is not None:
-        log.scalars(state.step, {f"validation/{name}": value for name, value in figures.items()})
+            if is_best:
+                save_checkpoint(folder / BEST, weights_payload(state, config) | {"figures": figures})
+            log.scalars(state.step, {f"{JUDGED}{name}": value for name, value in figures.items()})
+        state.validated = state.step
+        save(state, config)
+    (stopping,) = distributed.largest([stop.signal])
+    stop.signal = int(stopping)
+    return stop.signal > 0
 
 
 def schedule_values(state: TrainState, config: TrainConfig) -> dict[str, float]:
@@ -287,7 +285,7 @@ def schedule_values(state: TrainState, config: TrainConfig) -> dict[str, float]:
     scale = {"loss_scale": state.scaler.get_scale()} if state.scaler.is_enabled() else {}
     return scale | {
         "lr": state.optimizer.param_groups[-1]["lr"],
-        "pixel_share": pixel_share(config, state.step),
+        "pixel_share": criterion.pixel_share(config, state.step),
         "alpha": correspondence_weight(progress(config, state.step - 1, state.seconds), wanted.alpha, wanted.ramp),
         "gap": gaps.at(state.step - 1, config.iterations),
         "minutes": state.seconds / 60,

@@ -16,7 +16,7 @@ from torch import Tensor
 from model.affinity import similarity
 from model.losses.boxes import assign_rows, box_iou, roi_average
 from model.losses.contrast import Candidates, Queries, contrast, take_positions
-from model.spacetime.unroll import ClipKeys
+from model.network import ClipKeys
 from util.comparison import Comparison
 from util.parallel.distributed import largest
 

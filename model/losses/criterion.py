@@ -10,7 +10,7 @@ from model.losses.correspondence import clips_without_objects, correspondence_we
 from model.losses.draws import draw_compared
 from model.losses.released import FRAME_WEIGHT, TEMPORAL_WEIGHT, draw_released, released_losses, view_sources
 from model.losses.segmentation import bootstrap_share, bootstrapped_cross_entropy, dice_loss
-from model.spacetime.unroll import ClipKeys
+from model.network import ClipKeys
 from util.comparison import Comparison
 from util.config.train import TrainConfig
 
@@ -80,9 +80,12 @@ def total_loss(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Te
     return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
 
-def split_weights(weights: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the weights of the losses of clips alone, and of the joint ones; those of the others are 0 in each."""
-    alone = {name: 0.0 if LOSSES[name].joint else weight for name, weight in weights.items()}
+def split_weights(weights: Mapping[str, float], parts: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the weights of the losses that each of a step's parts has for itself, and of those that need all parts.
+
+    Those of the others are 0 in each. A single part is all there is.
+    """
+    alone = {name: 0.0 if LOSSES[name].joint and parts > 1 else weight for name, weight in weights.items()}
     return alone, {name: weight - alone[name] for name, weight in weights.items()}
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from model.losses.criterion import LossInput, compute_losses, total_loss
-from model.spacetime.unroll import ClipKeys
+from model.network import ClipKeys
 from util.comparison import Comparison, join_comparisons
 from util.config.train import TrainConfig
 
@@ -23,7 +23,7 @@ def joint_gradients(
     config: TrainConfig,
     weights: Mapping[str, float],
     step: int,
-) -> tuple[dict[str, Tensor], list[ClipKeys]]:
+) -> tuple[dict[str, Tensor], dict[str, Tensor], list[ClipKeys | None]]:
     """Compute the joint losses of all parts of a step, and each part's share of their gradient.
 
     Args:
@@ -34,7 +34,7 @@ def joint_gradients(
         step: steps done.
 
     Returns:
-        The losses, unweighted, with the counts that go with them, and the gradient of their weighted sum at the keys
+        The losses, unweighted, the counts that go with them, and the gradient of the losses' weighted sum at the keys
         of each part, in fp32; None for keys that have none.
     """
     # In fp32: in fp16, gradients that the scaler has not seen would vanish.
@@ -48,8 +48,8 @@ def joint_gradients(
     gradients = [None if x is None else next(found) for x in leaves]
     sizes = [len(part.key) for part in keys]
     shares = [[None] * len(sizes) if x is None else list(x.split(sizes)) for x in gradients]
-    values = {name: value.detach() for name, value in {**losses, **counts}.items()}
-    return values, [ClipKeys(*part) for part in zip(*shares, strict=True)]
+    values = {name: value.detach() for name, value in losses.items()}
+    return values, counts, [ClipKeys(*part) for part in zip(*shares, strict=True)]
 
 
 def feed(keys: ClipKeys, gradients: ClipKeys) -> Tensor:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,51 +9,11 @@ from torch import Tensor, nn
 
 from model.affinity import readout, similarity, softmax_affinity
 from model.layers.blocks import ImagePart
+from model.network import ClipKeys, ClipOutput
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 from model.twoframe.matching import keep_best_queries
 from util.config.data import ClipConfig
 from util.seeds import clip_rng
-
-
-class ClipKeys(NamedTuple):
-    """What the correspondence losses see of a batch of clips; None for what the network does not have.
-
-    Attributes:
-        key: matching keys [B,T,K,Y,X] of all frames.
-        shrinkage: XMem's shrinkage [B,T,1,Y,X].
-        selection: XMem's selection [B,T,K,Y,X].
-        view_key: keys [B,V,K,Y,X] of the second views, if there were any: matching keys, or `head_key`'s counterpart.
-        view_shrinkage: their shrinkage [B,V,1,Y,X].
-        head_key: keys [B,T,K,Y,X] of the extra head of the released correspondence loss.
-    """
-
-    key: Tensor
-    shrinkage: Tensor | None = None
-    selection: Tensor | None = None
-    view_key: Tensor | None = None
-    view_shrinkage: Tensor | None = None
-    head_key: Tensor | None = None
-
-    def detach(self) -> "ClipKeys":
-        """Return the same without gradients."""
-        return ClipKeys(*[None if x is None else x.detach() for x in self])  # type: ignore[arg-type]
-
-
-class ClipOutput(NamedTuple):
-    """What a network gives for a batch of clips.
-
-    Attributes:
-        logits: label logits [B,T-1,L,H,W] in fp32 of the frames after the first, background first; minus infinity for
-            padded objects.
-        keys: of all frames and views.
-    """
-
-    logits: Tensor
-    keys: ClipKeys
-
-    def detach(self) -> "ClipOutput":
-        """Return the same without gradients."""
-        return ClipOutput(self.logits.detach(), self.keys.detach())
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.network import VOSNetwork
-from model.training.optim import RunningMean
+from model.training.optim import RunningMean, clip_gradient
 from model.weights import FORMAT, VERSION, load_weights
 from util.config.plain import plain
 from util.config.train import TrainConfig
+from util.parallel import distributed
+from util.run.due import owes_validation
+from util.run.folder import save_step
 
 
 @dataclass
@@ -30,6 +33,7 @@ class TrainState:
         step: steps done in this stage.
         seconds: spent in training it so far.
         best: highest validation J&F; below 0 before the first.
+        validated: the step of the last validation; -1 before the first.
     """
 
     model: VOSNetwork
@@ -41,10 +45,15 @@ class TrainState:
     step: int = 0
     seconds: float = 0.0
     best: float = -1.0
+    validated: int = -1
 
     def progress(self, config: TrainConfig) -> float:
         """Return the share of the stage that is over, of its steps or of its time, whichever ends it first."""
         return progress(config, self.step, self.seconds)
+
+    def owes_validation(self, config: TrainConfig) -> bool:
+        """Return whether the run was ended between a step and its validation."""
+        return owes_validation(config, self.step, self.progress(config) >= 1, self.validated)
 
     def reducing(self, last: bool) -> AbstractContextManager[None]:
         """Return the context of a backward pass: processes share gradients in the last of a step's parts only."""
@@ -52,11 +61,28 @@ class TrainState:
             return nullcontext()
         return self.parallel.no_sync()  # type: ignore[return-value]
 
+    def descend(self, config: TrainConfig) -> Tensor:
+        """Change the weights by the gradients that they have, count the step, and return the gradients' norm."""
+        self.scaler.unscale_(self.optimizer)
+        norm = clip_gradient(self.network.parameters(), config.optim.clip_gradient).detach()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.mean is not None:
+            self.mean.update(self.model)
+        self.step += 1
+        return norm
+
 
 def progress(config: TrainConfig, step: int, seconds: float) -> float:
     """Return the share of a stage that is over after so many steps and seconds."""
     by_time = seconds / (60 * config.max_minutes) if config.max_minutes > 0 else 0.0
     return max(step / config.iterations, by_time)
+
+
+def save(state: TrainState, config: TrainConfig) -> None:
+    """Write a checkpoint: one process does, what all have alike."""
+    if distributed.is_main():
+        save_step(config.folder(), payload(state, config), state.step, config.keep)
 
 
 def payload(state: TrainState, config: TrainConfig) -> dict[str, Any]:
@@ -72,6 +98,7 @@ def payload(state: TrainState, config: TrainConfig) -> dict[str, Any]:
         "ema_updates": state.mean.updates if state.mean is not None else 0,
         "seconds": state.seconds,
         "best": state.best,
+        "validated": state.validated,
         "rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     }
@@ -109,6 +136,7 @@ def restore(state: TrainState, saved: Mapping[str, Any], config: TrainConfig) ->
             state.mean.weights[name].copy_(value)
         state.mean.updates = saved["ema_updates"]
     state.step, state.seconds, state.best = saved["step"], saved["seconds"], saved["best"]
+    state.validated = saved.get("validated", state.step)  # earlier checkpoints were written after validation
     torch.set_rng_state(saved["rng"])
     device = next(state.network.parameters()).device
     if device.type == "cuda" and saved["cuda_rng"] is not None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from model.aggregate import soft_odds
-from model.spacetime.unroll import ClipKeys, ClipOutput
+from model.network import ClipKeys, ClipOutput
 from model.twoframe.network import TwoFrameFeatures, TwoFrameNetwork, extend_history, refer, start_history
 from util.config.data import ClipConfig
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from model.losses.correspondence import object_loss, pixel_loss
 from model.losses.draws import draw_compared
-from model.spacetime.unroll import ClipKeys
+from model.network import ClipKeys
 from util.comparison import Comparison
 
 NEGATIVES: Any = ["intra", "inter", "both"]

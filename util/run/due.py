@@ -1,4 +1,4 @@
-"""What happens after a step of training."""
+"""What a training run does beside its steps, and after which of them."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,12 @@ def whats_due(config: TrainConfig, step: int, over: bool, stopped: bool) -> Due:
     def every(steps: int, at_the_end: bool) -> bool:
         return steps > 0 and (at_the_end or step % steps == 0)
 
-    validation = every(config.validation.validate_every, over and not stopped)
-    checkpoint = every(config.save_every, over)
-    log = every(config.log_every, validation or checkpoint)  # what is judged or kept has a line in the log
+    validation = not stopped and every(config.validation.validate_every, over)
+    checkpoint = every(config.save_every, over or validation)
+    log = every(config.log_every, checkpoint)  # what is judged or kept has a line in the log
     return Due(log=log, picture=every(config.picture_every, False), validation=validation, checkpoint=checkpoint)
+
+
+def owes_validation(config: TrainConfig, step: int, over: bool, validated: int) -> bool:
+    """Return whether a run was ended between a step and its validation; `validated` is the step of the last one."""
+    return step > 0 and validated != step and whats_due(config, step, over, stopped=False).validation

@@ -290,7 +290,7 @@ def test_training_reaches_every_weight_and_the_keys(name: str) -> None:
     # A loss on the keys alone trains their head, also behind an encoder that stays as it is.
     network.zero_grad()
     network.network.encoder.requires_grad_(False)
-    key = network(images, masks, torch.ones(1, 1, dtype=torch.bool), [0]).key
+    key = network(images, masks, torch.ones(1, 1, dtype=torch.bool), [0]).keys.key
     assert key.requires_grad
     key.square().mean().backward()
     assert before and next(head.parameters()).grad is not None

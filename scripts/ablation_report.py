@@ -26,6 +26,7 @@ _TITLES = {
     4: "Pixel-level and object-level loss (paper Table 4)",
     5: "Negatives of the pixel-level loss (paper Table 5)",
     6: "Objects of the object-level loss (paper Table 6)",
+    7: "Variants of the object-level loss (ours)",
 }
 _SCORES = {"J&F": "J&F", "J-Mean": "J", "F-Mean": "F"}
 _MATCH = re.compile(r"match_(foreground|background)_(\d+)")

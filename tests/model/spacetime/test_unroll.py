@@ -110,7 +110,7 @@ def test_clips_do_not_see_each_other(name: str) -> None:
             one = slice(clip, clip + 1)
             alone = network(images[one], masks[one], valid[one], seeds[one])
             torch.testing.assert_close(joined.logits[one], alone.logits, atol=1e-4, rtol=1e-4)
-            torch.testing.assert_close(joined.key[one], alone.key, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(joined.keys.key[one], alone.keys.key, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["stcn", "xmem"])

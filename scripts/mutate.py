@@ -76,8 +76,7 @@ def main(config: MutateConfig) -> None:
         checkout = copy_checkout(ROOT, Path(place))
         for mutant in mutants:
             key = key_of(mutant)
-            if known.get(key) in (PASSES = "passes"
-KILLED, SURVIVED, TIMEOUT):
+            if known.get(key) in (KILLED, SURVIVED, TIMEOUT):
                 continue
             if time.monotonic() > end:
                 break

@@ -5,8 +5,6 @@ at whose head stand the value encoder's and the decoder's fusions. Their weights
 all frames of a clip at once (`SplitBlock.prepare`), the image's part is much faster than frame by frame.
 """
 
-from typing import Self
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,7 +18,7 @@ class SplitConv(JointConv, Derived):
     """A `JointConv` that convolves image and objects apart."""
 
     @classmethod
-    def of(cls, conv: JointConv) -> Self:
+    def of(cls, conv: JointConv) -> "SplitConv":
         """Take a convolution's parameters over."""
         new = cls.__new__(cls)
         new.__dict__.update(conv.__dict__)
@@ -63,7 +61,7 @@ class SplitBlock(JointResidualBlock):
     downsample: SplitConv  # type: ignore[assignment]
 
     @classmethod
-    def of(cls, block: JointResidualBlock) -> Self:
+    def of(cls, block: JointResidualBlock) -> "SplitBlock":
         """Take a block's modules over."""
         new = cls.__new__(cls)
         new.__dict__.update(block.__dict__)

@@ -25,8 +25,8 @@ from inference.matches.picture import clip_match_picture
 from inference.pictures import clip_picture
 from inference.validate import check_validation, validate
 from model.losses.correspondence import correspondence_weight
-from model.losses.criterion import clip_losses, loss_weights, pixel_share
-from model.losses.segmentation import mean_iou, total_loss
+from model.losses.criterion import LossInput, compute_losses, loss_weights, needs_views, pixel_share, total_loss
+from model.losses.segmentation import mean_iou
 from model.spacetime.unroll import ClipOutput
 from model.training.optim import clip_gradient, learning_rate, set_learning_rate
 from model.training.start import build_state, check_network
@@ -227,13 +227,15 @@ def train_step(
         batch = part.to(device)
         with state.reducing(last=part is parts[-1]):
             with autocast(device, config.precision):
-                views = batch.network_views() if weights["pcl"] else None
+                views = batch.network_views() if needs_views(weights) else None
                 output = state.parallel(batch.network_images(), batch.first_masks(), part.valid_BO, batch.seeds, views)
-            losses, counts = clip_losses(output, part, config, weights, state.step)
+            labels_BTHW = batch.labels_BTHW[:, 1:]
+            known = LossInput(output, labels_BTHW, batch.valid_BO, part.compared, config, state.step)
+            losses, counts = compute_losses(known, weights)
             total = total_loss(losses, weights)
             # Losses are means over clips: the mean of equal parts, and of processes, is that of the whole batch.
             state.scaler.scale(total / len(parts)).backward()
-        iou = mean_iou(output.logits, batch.labels_BTHW[:, 1:], batch.valid_BO)
+        iou = mean_iou(output.logits, labels_BTHW, batch.valid_BO)
         values = {**losses, **counts, "loss": total, "iou": iou}
         metrics.append({name: value.detach() for name, value in values.items()})
     state.scaler.unscale_(state.optimizer)

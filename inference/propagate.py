@@ -112,8 +112,8 @@ def segment_video(
     Raises:
         FileNotFoundError, ValueError: frames or masks that are missing or unfit, when they are reached.
     """
-    views = build_views(model, tuple(scales or (size,)), flip=flip, config=config, device=device)
-    return propagate(views, open_own(frames, masks, start=start, stop=stop, reverse=reverse))
+    variants = build_variants(model, tuple(scales or (size,)), flip=flip, config=config, device=device)
+    return propagate(variants, open_own(frames, masks, start=start, stop=stop, reverse=reverse))
 
 
 def step_rgb(
@@ -154,7 +154,7 @@ def step_rgb(
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class Variant:
     """One of the ways in which a video is shown to a segmenter: the shorter side in pixels, and whether mirrored."""
 
     segmenter: VOSSegmenter
@@ -162,14 +162,14 @@ class View:
     mirrored: bool
 
 
-def build_views(
+def build_variants(
     model: VOSNetwork,
     sizes: Sequence[int] = (480,),
     *,
     flip: bool = False,
     config: InferenceConfig | None = None,
     device: torch.device | str | None = None,
-) -> list[View]:
+) -> list[Variant]:
     """Prepare a network for `propagate`: one segmenter for each size, with `flip` another one that sees it mirrored.
 
     Raises ValueError for sizes that are too small or given twice.
@@ -180,33 +180,33 @@ def build_views(
     if not sizes or len(set(sizes)) < len(sizes):
         raise ValueError(f"sizes {list(sizes)}: expected one or several different ones")
     first = build_segmenter(model, config, device)
-    views = []
+    variants = []
     for size in sizes:
         for mirrored in (False, True) if flip else (False,):
             segmenter = copy.copy(first)  # shares the prepared network
             segmenter.reset()
-            views.append(View(segmenter=segmenter, size=size, mirrored=mirrored))
-    return views
+            variants.append(Variant(segmenter=segmenter, size=size, mirrored=mirrored))
+    return variants
 
 
 def propagate(
-    views: Sequence[View], video: Video, *, stopwatch: Stopwatch | None = None, wanted_only: bool = False
+    variants: Sequence[Variant], video: Video, *, stopwatch: Stopwatch | None = None, wanted_only: bool = False
 ) -> Iterator[SegmentedFrame]:
-    """Segment a video, one frame at a time; the views' probabilities are averaged at the original size.
+    """Segment a video, one frame at a time; the variants' probabilities are averaged at the original size.
 
     With `wanted_only` frames whose masks the benchmark does not ask for are segmented but not yielded.
     Raises ValueError for unfit frames and masks when they are reached.
     """
     watch = stopwatch or Stopwatch()
-    segmenter = views[0].segmenter
-    for view in views:
-        view.segmenter.reset()
-    sizes = list(dict.fromkeys(view.size for view in views))
+    segmenter = variants[0].segmenter
+    for variant in variants:
+        variant.segmenter.reset()
+    sizes = list(dict.fromkeys(variant.size for variant in variants))
     for at_sizes in zip(*(video.frames(size, segmenter.resizing) for size in sizes), strict=True):
         frames = dict(zip(sizes, at_sizes, strict=True))
         first = at_sizes[0]
         watch.start(segmenter.device)
-        probs = [_step(view, frames[view.size]) for view in views]
+        probs = [_step(variant, frames[variant.size]) for variant in variants]
         result = _frame(segmenter, first, probs) if first.wanted or not wanted_only else None
         if segmenter.object_ids:  # frames before the first mask cost nothing: they would flatter the figure
             watch.stop()
@@ -231,12 +231,12 @@ def merge_probabilities(probs: Sequence[Tensor], size: tuple[int, ...]) -> Tenso
     return total if len(probs) == 1 else total / len(probs)
 
 
-def _step(view: View, frame: VideoFrame) -> Tensor:
+def _step(variant: Variant, frame: VideoFrame) -> Tensor:
     image, mask = frame.image, frame.mask
-    if view.mirrored:
+    if variant.mirrored:
         image, mask = image.flip(-1), None if mask is None else mask.flip(-1)
-    prob = view.segmenter.step(image, mask, frame.object_ids, frame.last)
-    return prob.flip(-1) if view.mirrored else prob
+    prob = variant.segmenter.step(image, mask, frame.object_ids, frame.last)
+    return prob.flip(-1) if variant.mirrored else prob
 
 
 def _frame(segmenter: VOSSegmenter, frame: VideoFrame, probs: Sequence[Tensor]) -> SegmentedFrame:

@@ -4,10 +4,13 @@ import os
 import resource
 import sys
 from contextlib import AbstractContextManager
+from typing import get_args
 
 import torch
 
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+from util.config.choices import Precision
+
+PRECISIONS = get_args(Precision)
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -43,7 +46,7 @@ def _cuda_device(name: str, index: str) -> torch.device:
     return torch.device("cuda", number)
 
 
-def resolve_precision(device: torch.device, precision: str = "auto") -> str:
+def resolve_precision(device: torch.device, precision: Precision = "auto") -> Precision:
     """Return `fp32`, `fp16` or `bf16`; `auto` is fp16 on CUDA and fp32 elsewhere.
 
     Raises ValueError for another name and for bf16 on a GPU without it.
@@ -57,7 +60,7 @@ def resolve_precision(device: torch.device, precision: str = "auto") -> str:
     return precision
 
 
-def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager[object]:
+def autocast(device: torch.device, precision: Precision = "auto") -> AbstractContextManager[object]:
     """Return the context manager that computes in `precision` on `device`; fp32 switches an outer autocast off."""
     resolved = resolve_precision(device, precision)
     if resolved == "fp32":

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from dataset.disk.arrays import StreamFrames
 from dataset.disk.frames import FIRST_OF_FILE, FolderFrames, FrameSource, VideoFileFrames, list_images, open_frames
+from dataset.disk.meta import required_frames
 from dataset.evaluate.prefetch import prefetch
 from dataset.evaluate.prepare import Resizing, prepare_image, prepare_mask
 from dataset.evaluate.prompts import Prompt, read_prompt
-from dataset.evaluate.protocols import EvaluationSet, MaskRule, find_evaluation_set, required_frames
+from dataset.evaluate.protocols import EvaluationSet, MaskRule, find_evaluation_set
 
 logger = logging.getLogger(__name__)
 
@@ -212,19 +213,22 @@ def open_video(frames: str | os.PathLike[str], masks: str | os.PathLike[str]) ->
     return Video(name, source, match_masks(source, masks))
 
 
-def open_dataset(dataset: str, *, split: str = "val", root: str | os.PathLike[str] | None = None) -> list[Video]:
+def open_dataset(
+    dataset: str, *, split: str = "val", root: str | os.PathLike[str] | None = None, sparse: bool = False
+) -> list[Video]:
     """Open the videos of a benchmark in the order of its list.
 
     Args:
         dataset: d16, d17, y18, y19, lv1, lv3, g or sample; case does not matter.
         split: val; also train for d16, d17 and sample, test-dev for d17, test for y18 and y19.
         root: the data set's folder; None for its usual place under data/. Sample data is made where it is missing.
+        sparse: take the annotated frames of y18 and y19 alone, which their protocols do not.
 
     Raises:
         FileNotFoundError: when the folder or parts of it are missing.
         ValueError: for an unknown name or split, or videos without frames or masks.
     """
-    return open_videos(find_evaluation_set(dataset, split=split, root=root))
+    return open_videos(find_evaluation_set(dataset, split=split, root=root, sparse=sparse))
 
 
 def open_videos(evaluation: EvaluationSet) -> list[Video]:
@@ -280,13 +284,11 @@ def match_masks(source: FrameSource, folder: Path, *, first_frame: bool = False)
 
 
 def _mark_last(items: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[tuple[str, np.ndarray], bool]]:
-    previous = None
     for item in items:
-        if previous is not None:
-            yield previous, False
-        previous = item
-    if previous is not None:
-        yield previous, True
+        for following in items:
+            yield item, False
+            item = following
+        yield item, True
 
 
 def _describe(image: np.ndarray) -> str:

@@ -9,6 +9,7 @@ import torch
 from inference import InferenceConfig, Segmenter, build_segmenter
 from model import SpaceTimeNetwork, build_model
 from tests.support.toy_frames import FIRST, H, W, frame, mask_of
+from util.config.choices import Precision
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +174,7 @@ def test_object_chunk_changes_nothing(models: dict[str, SpaceTimeNetwork], name:
 
 
 def test_bf16_is_close_to_fp32(models: dict[str, SpaceTimeNetwork]) -> None:
-    def run(precision: str) -> torch.Tensor:
+    def run(precision: Precision) -> torch.Tensor:
         segmenter = build_segmenter(models["xmem"], InferenceConfig(mem_every=1, precision=precision))
         return torch.stack([segmenter.step(frame(t), FIRST if t == 0 else None) for t in range(3)])
 

@@ -12,7 +12,8 @@ from torch import Tensor
 import train
 from dataset.clip import ClipBatch
 from dataset.train.loader import build_loader
-from model.losses.criterion import clip_losses, loss_weights
+from model.losses import criterion
+from model.losses.criterion import Loss, LossInput, compute_losses, loss_weights, total_loss
 from model.spacetime.network import SpaceTimeNetwork
 from model.training.start import build_state
 from model.training.state import TrainState
@@ -49,7 +50,8 @@ def gradients(state: TrainState, batch: ClipBatch, run: TrainConfig, terms: Sequ
     output = state.parallel(
         batch.network_images(), batch.first_masks(), batch.valid_BO, batch.seeds, batch.network_views()
     )
-    losses, _ = clip_losses(output, batch, run, loss_weights(run, 0.0), 0)
+    known = LossInput(output, batch.labels_BTHW[:, 1:], batch.valid_BO, batch.compared, run, 0)
+    losses, _ = compute_losses(known, loss_weights(run, 0.0))
     state.network.zero_grad(set_to_none=True)
     torch.stack([losses[term] for term in terms]).sum().backward()
     return {name: p.grad for name, p in state.model.named_parameters() if p.grad is not None}
@@ -99,6 +101,34 @@ def test_a_term_without_weight_is_not_computed(root: Path) -> None:
     assert "pcl" not in metrics and output.view_key is None
 
 
+def test_a_loss_is_a_function_and_a_row(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def small_keys(x: LossInput) -> Tensor:
+        return x.output.key.square().mean()
+
+    run, batch = small_run(root, "stcn"), first_batch(small_run(root, "stcn"))
+    without, _ = train.train_step(build_state(run, CPU), [batch], run)
+    monkeypatch.setitem(criterion.LOSSES, "small_keys", Loss(small_keys, lambda config, progress: 3 * (1 - progress)))
+    state = build_state(run, CPU)
+    before = {name: value.clone() for name, value in state.model.state_dict().items()}
+    metrics, output = train.train_step(state, [batch], run)
+    torch.testing.assert_close(metrics["small_keys"], output.key.square().mean()[None])
+    torch.testing.assert_close(metrics["loss"], without["loss"] + 3 * metrics["small_keys"])
+    assert any(not torch.equal(value, before[name]) for name, value in state.model.state_dict().items())
+    later, _ = train.train_step(state, [batch], run)  # a quarter of the run is done
+    listed = {name: value for name, value in loss_weights(run, 0.25).items() if value}
+    expected = torch.stack([weight * later[name] for name, weight in listed.items()]).sum(dim=0)
+    assert listed["small_keys"] == 2.25
+    torch.testing.assert_close(later["loss"], expected)
+
+
+def test_a_loss_without_a_row_is_refused() -> None:
+    weights = {"cross_entropy": 1.0, "dice": 0.4}
+    losses = {"cross_entropy": torch.tensor(2.0), "dice": torch.tensor(0.5)}
+    assert total_loss(losses, weights).item() == pytest.approx(2.2)
+    with pytest.raises(ValueError, match="loss 'focal' has no weight: expected one of cross_entropy, dice; add a row"):
+        total_loss({**losses, "focal": torch.tensor(1.0)}, weights)
+
+
 def test_the_losses_fall_when_a_batch_is_learnt_by_heart(root: Path) -> None:
     run = replace(small_run(root, "stcn", alpha=1.0), iterations=25)
     state, batch = build_state(run, CPU), first_batch(run)
@@ -138,8 +168,8 @@ def test_a_run_logs_its_terms_and_exports_released_names(root: Path, tmp_path: P
 def test_the_released_variant_trains_its_own_head(model: str, root: Path, tmp_path: Path) -> None:
     run = small_run(root, model, pcl_variant="released", ocl=False)
     state, batch = build_state(run, CPU), first_batch(run)
-    assert batch.paired is not None and batch.paired.views_BV3HW.shape[1] == 3
-    found = gradients(state, batch, run, ["pcl"])
+    assert batch.views_BV3HW is not None and batch.views_BV3HW.shape[1] == 3
+    found = gradients(state, batch, run, ["pcl_released"])
     assert found["key_proj2.key_proj.weight"].any()
     assert "key_proj.key_proj.weight" not in found or not found["key_proj.key_proj.weight"].any()
     torch.save({"network": state.model.state_dict()}, tmp_path / "trained.pth")

@@ -129,6 +129,13 @@ def test_bad_lists_are_named(
     assert message.startswith("error: ") and str(listed) in message and message.endswith(expected)
 
 
+@pytest.mark.parametrize("model", PRESETS)
+def test_stage_1_needs_no_proposals(model: str) -> None:
+    """BL30K has 4.8 million frames: Selective Search on them takes hundreds of core-hours."""
+    assert preset(model, stage="1").correspondence.ocl_objects == "manual"
+    assert preset(model, stage="3").correspondence.ocl_objects == "both"
+
+
 def test_published_sizes_of_runs() -> None:
     networks = [model for model in PRESETS if model not in TWOFRAME]
     runs = {(model, stage): preset(model, "base", stage) for model in networks for stage in STAGES}

@@ -72,10 +72,19 @@ class Content:
         number = self.next_id
         if number > MAX_OBJECTS:
             raise ValueError(f"A session holds at most {MAX_OBJECTS} objects, deleted ones counted.")
-        added = Object(number, f"object {number}", _COLOURS[(number - 1) % len(_COLOURS)])
+        added = _new(number)
         self.objects.append(added)
         self.next_id += 1
         return added
+
+    def require(self, ids: list[int]) -> None:
+        """Add the objects with these ids that are not there; raises ValueError, and adds none, for ids above 255."""
+        if any(number > MAX_OBJECTS for number in ids):
+            raise ValueError(f"The mask holds id {max(ids)}: the page takes ids up to {MAX_OBJECTS}.")
+        known = {item.id for item in self.objects}
+        for number in sorted(set(ids) - known):
+            self.objects.append(_new(number))
+            self.next_id = max(self.next_id, number + 1)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -91,6 +100,10 @@ class Content:
             settings=Settings(**stored["settings"]),
             next_version=int(stored["next_version"]),
         )
+
+
+def _new(number: int) -> Object:
+    return Object(number, f"object {number}", _COLOURS[(number - 1) % len(_COLOURS)])
 
 
 def _is_colour(text: str) -> bool:

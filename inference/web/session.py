@@ -109,6 +109,12 @@ class Session:
             self.save()
             return added
 
+    def require_objects(self, ids: list[int]) -> None:
+        """Add objects for ids of an imported mask that are none yet; raises ValueError for ids above 255."""
+        with self.lock:
+            self.content.require(ids)
+            self.save()
+
     def change_object(self, number: int, changes: dict[str, Any]) -> None:
         """Change `name`, `colour` or `visible` of an object; raises ValueError for anything else."""
         with self.lock:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from dataset.evaluate.prepare import IMAGENET_MEAN, IMAGENET_STD
 from util.comparison import Comparison, join_comparisons

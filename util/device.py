@@ -1,7 +1,7 @@
 """The computing device: choosing it, its precision, and honest measurements on it."""
 
+import math
 import os
-import resource
 import sys
 from contextlib import AbstractContextManager
 from typing import get_args
@@ -9,6 +9,11 @@ from typing import get_args
 import torch
 
 from util.config.choices import Precision
+
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
 
 PRECISIONS = get_args(Precision)
 
@@ -76,9 +81,14 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def peak_memory_bytes(device: torch.device) -> int:
-    """Return the peak bytes so far: allocated tensors on CUDA (since the last reset), resident process otherwise."""
+def peak_memory_bytes(device: torch.device) -> float:
+    """Return the peak bytes so far: allocated tensors on CUDA (since the last reset), resident process otherwise.
+
+    NaN on systems that do not tell (Windows).
+    """
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    if resource is None:
+        return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB, macOS in bytes

@@ -136,6 +136,24 @@ def test_what_cannot_be_resumed(root: Path, tmp_path: Path, capsys: pytest.Captu
     assert "run.json is damaged" in message(*more)
 
 
+def test_two_trainings_do_not_share_a_folder(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    train.command_line(flags(root, folder, "--iterations", "1"))
+    program = "import sys; from pathlib import Path; from util.run.claim import claim\nwith claim(Path(sys.argv[1])):\n"
+    command = [sys.executable, "-c", f"{program}    print('ready', flush=True); sys.stdin.read()", str(folder)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, text=True, stdin=pipe, stdout=pipe) as other:
+        assert other.stdout is not None and other.stdout.readline() == "ready\n"
+        before = {path: path.read_bytes() for path in folder.iterdir()}
+        for words in (["--resume", str(folder), "--iterations", "2"], flags(root, folder, "--overwrite")):
+            message = error_of(lambda words=words: train.command_line(words), capsys)  # type: ignore[misc]
+            assert message.startswith(f"error: {folder} is in use: process {other.pid} on ")
+        assert {path: path.read_bytes() for path in folder.iterdir()} == before
+        other.kill()
+    train.command_line(["--resume", str(folder), "--iterations", "2"])
+    assert read_checkpoint(folder / "last.pth")["step"] == 2
+
+
 def test_auto_starts_a_run_or_goes_on_with_it(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     words = flags(root, tmp_path / "run", "--resume", "auto")
     train.command_line(words)

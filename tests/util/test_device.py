@@ -1,8 +1,12 @@
 """Choosing a device and a precision."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
+from tests.support.paths import ROOT
 from util.config.choices import Precision
 from util.device import autocast, peak_memory_bytes, resolve_precision, select_device, synchronize
 
@@ -76,6 +80,16 @@ def test_autocast_computes_in_the_precision_asked_for() -> None:
             assert (a @ a).dtype == dtype
     with autocast(CPU, "bf16"), autocast(CPU, "fp32"):
         assert (a @ a).dtype == torch.float32
+
+
+def test_a_system_without_resource_and_file_locks_runs_all_but_what_they_tell() -> None:
+    program = (
+        "import sys; sys.modules['resource'] = sys.modules['fcntl'] = None\n"
+        "import torch, eval, train, scripts.ablate; from util.device import peak_memory_bytes\n"
+        "print(peak_memory_bytes(torch.device('cpu')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("nan\n", "")
 
 
 def test_measurements_on_a_cpu() -> None:

@@ -177,14 +177,6 @@ def test_consecutive_frames_either_way(root: Path) -> None:
     assert steps == {1, -1}
 
 
-@pytest.mark.parametrize("name", ["paste", "vertical_flip"])
-def test_values_out_of_range_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} 1.5: expected a probability, 0 to 1."):
-        video_augmentation(**{name: 1.5})  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="min_object_pixels -1: expected at least 0."):
-        video_clip(min_object_pixels=-1)
-
-
 def test_a_clip_for_the_correspondence_losses_stays_as_it_is() -> None:
     own = replace(clip(10, o1=(0, 4, 0, 4)), compared=compare([0], [1]))
     assert paste_object(own, clip(200, o1=(2, 6, 2, 6))) is own

@@ -18,7 +18,6 @@ from model.spacetime.network import SpaceTimeNetwork
 from model.training.start import build_state
 from model.training.state import TrainState
 from model.weights import load_checkpoint
-from util.config.check import check_correspondence
 from util.config.presets import preset
 from util.config.train import TrainConfig
 from util.files.checkpoint import read_checkpoint
@@ -178,31 +177,6 @@ def test_the_released_variant_trains_its_own_head(model: str, root: Path, tmp_pa
     again = build_state(replace(run, checkpoint=tmp_path / "trained.pth"), CPU)  # to train on, with it
     head = again.model.state_dict()["key_proj2.key_proj.weight"]
     torch.testing.assert_close(head, state.model.state_dict()["key_proj2.key_proj.weight"])
-
-
-@pytest.mark.parametrize(
-    ("changes", "clips", "processes", "message"),
-    [
-        ({}, 1, 1, "--pcl_negatives both and --ocl: negatives come from other clips, but a process computes one clip"),
-        ({}, 1, 4, "--gather_negatives adds those of the other processes"),
-        ({"ocl": False, "pcl_negatives": "inter"}, 1, 1, "--pcl_negatives inter: negatives come from other clips"),
-        ({"pcl": False}, 1, 1, "--ocl: negatives come from other clips"),
-        ({"model": "stcn", "pcl_variant": "released"}, 8, 1, "the released code has no object-level loss; add"),
-    ],
-)
-def test_what_is_refused(changes: dict[str, object], clips: int, processes: int, message: str, root: Path) -> None:
-    with pytest.raises(ValueError) as error:
-        check_correspondence(small_run(root, **changes), clips, processes)  # type: ignore[arg-type]
-    assert message in str(error.value)
-
-
-def test_what_is_allowed(root: Path) -> None:
-    check_correspondence(small_run(root, ocl=False, pcl_negatives="intra"), 1, 1)
-    check_correspondence(small_run(root, gather_negatives=True), 1, 2)
-    short = replace(small_run(root), clip=replace(small_run(root).clip, frames=2))
-    with pytest.raises(ValueError, match="--frames 2: the correspondence losses need two successive frames and an"):
-        check_correspondence(short, 2, 1)
-    check_correspondence(replace(short, correspondence=replace(short.correspondence, alpha=0.0)), 1, 1)
 
 
 @pytest.mark.parametrize("model", ["bmvos", "emvos"])

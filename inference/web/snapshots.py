@@ -12,7 +12,7 @@ from util.files.atomic import atomic_write, remove
 class Snapshots:
     """The states of a session's passes after some of their frames, within a budget of bytes."""
 
-    def __init__(self, folder: Path, every: int = 24, budget: int = 2**30) -> None:
+    def __init__(self, folder: Path, every: int = 16, budget: int = 2**30) -> None:
         """Keep them in `folder`, one `every` so many frames, thinned out where `budget` bytes are exceeded."""
         self._folder = folder
         self._every = every

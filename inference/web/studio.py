@@ -43,8 +43,9 @@ class Studio:
     def state(self) -> dict[str, Any]:
         """Return all that a page shows."""
         session = None if self.session is None else self.session.state()
-        start = {"sessions": list_sessions(self.root), "packaged": self._packaged is not None}
-        return {"session": session, "worker": self.worker.status} | (start if session is None else {})
+        now = {"session": session, "worker": self.worker.status, "busy": self.worker.busy}
+        choice = {"sessions": list_sessions(self.root), "packaged": self._packaged is not None}
+        return now | choice if session is None else now
 
     def require(self) -> Session:
         """Return the open session; raises ValueError if there is none."""

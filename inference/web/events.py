@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 _WAITING = 256  # messages for a page that doesn't read; then it gets a fresh state instead
@@ -17,7 +17,6 @@ class Events:
         """No page is open."""
         self._pages: dict[asyncio.Queue[dict[str, Any]], asyncio.AbstractEventLoop] = {}
         self._lock = threading.Lock()
-        self._closed = False
 
     def publish(self, message: dict[str, Any]) -> None:
         """Send a message with a `type` to every page; callable from any thread, never waits."""
@@ -31,23 +30,24 @@ class Events:
 
     def close(self) -> None:
         """Let all streams end."""
-        self._closed = True
         self.publish({"type": "closed"})
 
-    async def stream(self) -> AsyncIterator[str]:
+    async def stream(self) -> AsyncGenerator[str, None]:
         """Yield messages in the format of server-sent events, for one page."""
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_WAITING)
         with self._lock:
             self._pages[queue] = asyncio.get_running_loop()
         try:
             yield "retry: 1000\n\n"
-            while not self._closed:
+            while True:
                 try:
                     message = await asyncio.wait_for(queue.get(), _BEAT)
                 except asyncio.TimeoutError:  # noqa: UP041 - another class than TimeoutError before Python 3.11
                     yield ": here\n\n"
                     continue
                 yield f"data: {json.dumps(message, separators=(',', ':'))}\n\n"
+                if message["type"] == "closed":
+                    return
         finally:
             with self._lock:
                 del self._pages[queue]

@@ -61,33 +61,35 @@ class Worker:
         self._events = events
         self._runs: queue.Queue[Run | None] = queue.Queue()
         self._stop = threading.Event()
-        self._pending = threading.Lock()  # held from a run's submission to its end
+        self._pending = False  # from a run's submission to its end
+        self._turn = threading.Condition()
         self._network: Network | None = None
         self.status: dict[str, Any] = {"phase": "loading"}
-        self._idle = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True, name="network")
         self._thread.start()
 
     @property
     def busy(self) -> bool:
-        """Whether a run is going on or waiting."""
-        return not self._idle.is_set()
+        """Whether a run is going on, or waits for the network to be loaded."""
+        return self._pending
 
     def submit(self, run: Run) -> None:
         """Ask for a run; raises ValueError while another one goes on, or without a network."""
         if self.status["phase"] == "failed":
             raise ValueError(self.status["message"])
-        if not self._pending.acquire(blocking=False):
-            raise ValueError("A propagation is running: stop it first.")
-        self._stop.clear()
-        self._idle.clear()
-        self._runs.put(run)
+        with self._turn:
+            if self._pending:
+                raise ValueError("A propagation is running: stop it first.")
+            self._pending = True
+            self._stop.clear()
+            self._runs.put(run)
 
     def stop(self, wait: bool = False) -> None:
         """End the run after the frame it is at; with `wait`, return when it has ended."""
         self._stop.set()
-        if wait:
-            self._idle.wait()
+        with self._turn:
+            if wait:
+                self._turn.wait_for(lambda: not self._pending)
 
     def close(self) -> None:
         """End the thread."""
@@ -107,9 +109,8 @@ class Worker:
         except Exception as error:
             logger.exception("the network can't be loaded")
             self._say(phase="failed", message=f"The network can't be loaded: {error}")
-            self._idle.set()
+            self._end_run()
             return
-        self._idle.set()
         self._say(phase="idle")
         while (run := self._runs.get()) is not None:
             message = ""
@@ -123,8 +124,12 @@ class Worker:
             finally:
                 run.session.save()
                 self._say(phase="idle", message=message)
-                self._pending.release()
-                self._idle.set()
+                self._end_run()
+
+    def _end_run(self) -> None:
+        with self._turn:
+            self._pending = False
+            self._turn.notify_all()
 
     def _carry_out(self, run: Run) -> None:
         assert self._network is not None

@@ -146,7 +146,7 @@ def test_from_an_upload_to_the_download(browser: Any, served: tuple[Client, Stud
     page.propagate()
     assert client.state()["session"]["status"] == "1" * LENGTH and page.faults == []
 
-    masks = {0: first, 6: (correction, [1])}
+    masks: dict[int, Any] = {0: first, 6: (correction, [1])}
     frames = segment_video(toy_model(), film, masks, -1, CONFIG)
     wanted = {frame.name: frame.id_mask for frame in frames}
     found = results(folder)

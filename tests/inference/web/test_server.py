@@ -123,9 +123,10 @@ def test_unfit_masks_are_refused(page: tuple[Client, Studio]) -> None:
     client, _ = page
 
     def refused(path: str, mask: Image.Image | bytes) -> str:
-        content = io.BytesIO()
-        body = mask if isinstance(mask, bytes) else (mask.save(content, format="PNG"), content.getvalue())[1]
-        status, answer = client.request("PUT", path, body)
+        content = io.BytesIO(mask if isinstance(mask, bytes) else b"")
+        if not isinstance(mask, bytes):
+            mask.save(content, format="PNG")
+        status, answer = client.request("PUT", path, content.getvalue())
         assert status == 400
         return str(json.loads(answer)["error"])
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from dataset.evaluate.protocols import DATASETS, EvaluationSet, published_mem_every
+from dataset.evaluate.protocols import DATASETS, EvaluationSet, published_rules
 from dataset.evaluate.video import Video
 from inference.config import InferenceConfig
 from inference.output.places import check_apart
@@ -29,9 +29,10 @@ class EvalConfig:
     """What to segment, with what, and what to make of it."""
 
     dataset: str | None = None
-    """The benchmark: d16, d17, y18, y19, lv1, lv3, g (folders of one's own) or sample (generated)."""
+    """The benchmark: d16, d17, y18, y19, lv1, lv3, mose, mose2, lvos, lvos2, vost, burst, sav; g (folders of one's
+    own) or sample (generated)."""
     split: str = "val"
-    """val; test-dev (d17), test (y18, y19), train (d16, d17, sample)."""
+    """val; test-dev (d17), test (y18, y19, lvos, lvos2, vost, burst, sav), train (most)."""
     root: Path | None = None
     """The data set's folder (default: its place under data/)."""
     sparse: bool = False
@@ -41,7 +42,19 @@ class EvalConfig:
     mask: Path | None = None
     """The mask PNG of that video's first frame."""
     masks: Path | None = None
-    """Or a folder of mask PNGs named like their frames."""
+    """Or a folder of mask PNGs named like their frames. With --truth: the masks to score."""
+    truth: Path | None = None
+    """With --score_only and --masks: any ground truth, a folder of masks (a video or several) or a COCO file."""
+    metric: str | None = None
+    """For --truth: davis, davis16, youtube, mose2, lvos, vost, burst or sav (default: the one that fits the files)."""
+    meta: Path | None = None
+    """For --truth: the metric's meta.json."""
+    names: Path | None = None
+    """For --truth: the metric's list: unseen videos (lvos), seen categories (youtube; or the training meta.json)."""
+    sequences: Path | None = None
+    """For --truth: a list of the videos that count (default: all)."""
+    score_workers: int = 0
+    """Processes to score with; 0: none but this one."""
     checkpoint: Path | None = None
     """The trained network: a released file or one of train.py's."""
     model: str | None = None
@@ -126,7 +139,9 @@ class EvalConfig:
             found += [place for place in (places["probs"], places["overlay"], places["coco"]) if place is not None]
         if self.scores and not self.official:
             found += [output / name for name in SCORES]
-        return [*found, archive_of(output)] if self.packs else found
+        if self.packs:
+            found.append(archive_of(output, published_rules(self.dataset or "", self.split).archive))
+        return found
 
     def overlay_file(self, output: Path, video: str) -> Path | None:
         """Return where a video's film goes, if anywhere."""
@@ -134,28 +149,28 @@ class EvalConfig:
 
 
 def parse(words: Sequence[str], prog: str, description: str) -> EvalConfig:
-    """Read a command line; the benchmark decides how often its published results memorise a frame.
+    """Read a command line; the benchmark decides at what size, and how often, its published results memorise a frame.
 
     Exits with status 2 and one line if the words are wrong.
     """
     benchmark = cli.given(words, ("dataset", "split"))
-    mem_every = published_mem_every(benchmark.get("dataset", ""), benchmark.get("split", EvalConfig.split))
-    usual = EvalConfig(inference=InferenceConfig(mem_every=mem_every))
+    rules = published_rules(benchmark.get("dataset", ""), benchmark.get("split", EvalConfig.split))
+    usual = EvalConfig(size=rules.size, inference=InferenceConfig(mem_every=rules.mem_every))
     return cli.parse(with_defaults(usual), prog, description, words)
 
 
-def archive_of(output: Path) -> Path:
-    """Return where the masks of an output folder are packed."""
-    return output.with_name(f"{output.name}.zip")
+def archive_of(output: Path, archive: str | None) -> Path:
+    """Return where the masks of an output folder are packed for a server, by `Rules.archive`."""
+    return output.with_name(f"{output.name}{'.json' if archive == 'burst' else '.zip'}")
 
 
 def check_places(config: EvalConfig, evaluation: EvaluationSet | None, output: Path) -> None:
     """Raise ValueError if results would go into what is read."""
-    beside = [output.with_name(f"{output.name}{end}") for end in ("_probs", "_coco", ".zip")]
+    beside = [output.with_name(f"{output.name}{end}") for end in ("_probs", "_coco", ".zip", ".json")]
     if config.writes and config.segments:
         check_apart([output, *beside], inputs(config, evaluation))
     elif config.packs:
-        check_apart([archive_of(output)], inputs(config, evaluation))
+        check_apart(beside, inputs(config, evaluation))
 
 
 def inputs(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Path]:
@@ -164,7 +179,7 @@ def inputs(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Pa
     if evaluation is not None:
         given |= {f"the frames of {evaluation.name} in": evaluation.frames}
         given |= {f"the masks of {evaluation.name} in": evaluation.annotations}
-        given |= {f"the list of {evaluation.name} in": evaluation.meta}
+        given |= {f"the list of {evaluation.name} in": evaluation.meta or evaluation.metric_meta}
     return {what: path for what, path in given.items() if path is not None}
 
 
@@ -179,10 +194,23 @@ def _source_faults(config: EvalConfig) -> list[tuple[bool, str]]:
     video, dataset = config.video is not None, config.dataset is not None
     mask, masks = config.mask is not None, config.masks is not None
     return [
-        (not dataset and not video, f"give --dataset ({', '.join(DATASETS)}) or --video with --mask"),
+        (
+            config.truth is not None and (not config.score_only or not masks or video or dataset or config.packs),
+            "--truth is the ground truth of two folders: give it with --score_only and --masks, and without --dataset, "
+            "--video and --zip_only",
+        ),
+        (
+            config.truth is None
+            and any(value is not None for value in (config.metric, config.meta, config.names, config.sequences)),
+            "--metric, --meta, --names and --sequences need --truth: a data set brings its own",
+        ),
+        (
+            not dataset and not video and config.truth is None,
+            f"give --dataset ({', '.join(DATASETS)}) or --video with --mask",
+        ),
         (dataset and video, "--video and --dataset contradict each other: give one of them"),
         (mask and not video, "--mask needs --video, the video that it belongs to"),
-        (masks and not video, "--masks needs --video, the video that they belong to"),
+        (masks and not video and config.truth is None, "--masks needs --video, the video that they belong to"),
         (mask and masks, "--mask and --masks contradict each other: give one of them"),
         (video and not mask and not masks, "--video needs --mask FIRST.png or --masks FOLDER"),
         (video and config.root is not None, "--root needs --dataset: it is the data set's folder"),
@@ -210,7 +238,7 @@ def _task_faults(config: EvalConfig) -> list[tuple[bool, str]]:
             f"{alone} segments nothing: leave out --benchmark and --overwrite",
         ),
         (
-            not config.segments and not checkpoint and not output,
+            not config.segments and not checkpoint and not output and config.truth is None,
             f"{alone} needs --output, the folder of the masks (or the --checkpoint that made them)",
         ),
         (

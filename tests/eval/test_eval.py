@@ -227,7 +227,7 @@ def test_official_scores_where_the_toolkit_is_installed(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (TINY, "give --dataset (d16, d17, y18, y19, lv1, lv3, g, sample) or --video with --mask"),
+        (TINY, "give --dataset (d16, d17, y18, y19, lv1, lv3, g, sample, mose, "),
         (["--dataset", "d18", *TINY], "unknown data set 'd18'; expected one of "),
         ([*D17, "--mem_evry", "3"], "unknown flag --mem_evry: the nearest is --mem_every; eval.py --help"),
         ([*D17, *TINY, "--split", "tset"], "data set d17 has no split 'tset'; expected val or test-dev or train"),
@@ -242,6 +242,10 @@ def test_official_scores_where_the_toolkit_is_installed(
             ["--video", "c", "--mask", "m", "--score"],
             "--score, --score_only and --official need --dataset: a video",
         ),
+        (["--truth", "a", "--masks", "b"], "--truth is the ground truth of two folders: give it with --score_only"),
+        (["--truth", "a", "--score_only", *D17], "--truth is the ground truth of two folders: give it with --score"),
+        (["--score_only", "--metric", "vost", *D17], "--metric, --meta, --names and --sequences need --truth: a data"),
+        (["--truth", "a", "--masks", "b", "--score_only"], "ground truth folder a does not exist"),
         (["--video", "c", "--mask", "m", "--zip"], "--zip and --zip_only need --dataset: no server takes a video of"),
         (D17, "give --checkpoint FILE, the trained network (scripts/download_checkpoints.py fetches released ones)"),
         ([*D17, "--checkpoint", "nowhere.pth"], "nowhere.pth: no such file"),

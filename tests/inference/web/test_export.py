@@ -4,6 +4,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from inference.output.coco import read_coco
 from inference.web.events import Events
 from inference.web.export import Exporter, write_coco, write_film, write_zip
@@ -30,13 +32,13 @@ def test_painted_frames_alone(tmp_path: Path) -> None:
     assert len(Film(tmp_path / "a.mp4")) == 4
 
 
-def test_an_error_is_told_and_the_next_file_is_made(tmp_path: Path) -> None:
+def test_an_error_is_told_and_the_next_file_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = create(tmp_path / "session", Film(write_clip(tmp_path / "clip.mp4", 2)), "clip", 240)
     session.add_object()
     session.paint(0, square(3, 3, 1), [1], 0)
     told: list[Any] = []
-    exporter = Exporter(events := Events())
-    events.publish = told.append  # type: ignore[method-assign]
+    monkeypatch.setattr(Events, "publish", lambda events, message: told.append(message))
+    exporter = Exporter(Events())
     (session.folder / "exports").write_text("a file where the folder should be")
     exporter.start(session, "masks")
     while exporter._busy.locked():

@@ -15,7 +15,8 @@ LAST = torch.channels_last
 def test_weights_at_stride_16_are_channels_first(name: str) -> None:
     model = build_model(name, "tiny")
     lay_out(model, CPU)
-    first, last = set(), set()
+    first: set[str] = set()
+    last: set[str] = set()
     for key, weight in model.named_parameters():
         if weight.ndim == 4 and min(weight.shape) > 1:
             (first if weight.is_contiguous() else last).add(key)

@@ -199,13 +199,15 @@ def test_with_room_the_pasted_object_is_one_more_before_or_behind() -> None:
 def paired_clip() -> Clip:
     """Three frames of which 0 and 1 correspond and 2 is the anchor; its view is the mirrored frame 0."""
     own = clip(10, o1=(0, 4, 0, 4))
-    three = [own.images_T3HW[[0, 0, 0]], own.labels_THW[[0, 0, 0]], torch.eye(3).repeat(3, 1, 1), torch.zeros(3) > 0]
     mirror = torch.tensor([[-1.0, 0, 7], [0, 1, 0], [0, 0, 1]])[None, None]
     boxes, ids = torch.tensor([[[0.0, 0, 4, 4], [1, 1, 7, 7]]] * 2)[None], torch.tensor([[[1, 0], [1, 0]]])
     return replace(
         own,
-        **dict(zip(("images_T3HW", "labels_THW", "matrices_T33", "warped_T"), three, strict=True)),
-        views_V3HW=three[0][:1].clone(),
+        images_T3HW=own.images_T3HW[[0, 0, 0]],
+        labels_THW=own.labels_THW[[0, 0, 0]],
+        matrices_T33=torch.eye(3).repeat(3, 1, 1),
+        warped_T=torch.zeros(3, dtype=torch.bool),
+        views_V3HW=own.images_T3HW[:1].clone(),
         compared=replace(compare([0], [2], boxes, ids), view_matrices_BV33=mirror),
     )
 

@@ -163,6 +163,13 @@ def test_clips_without_a_box_that_can_have_a_partner_are_counted() -> None:
     assert clips_without_objects(torch.tensor(ids)).item() == 2
 
 
+def test_too_few_proposals_go_to_the_nearest_queries() -> None:
+    # K = 1. By 2 a q - a^2 alone, without the query's own norm, the far query would win the only proposal.
+    query, anchor = torch.tensor([[[3.0], [1.0]]]), torch.tensor([[[1.2], [9.0]]])
+    partner, found = match_objects(query, torch.tensor([[0, 0]]), anchor, torch.tensor([[0, -1]]))
+    assert found.tolist() == [[False, True]] and partner[0, 1] == 0
+
+
 def test_objects_of_the_same_frames_that_hardly_overlap_are_negatives() -> None:
     # Columns of a cell, boxes a quarter of a cell to each side: only equal ones overlap. Query 2 has partner 5, which
     # is object 1; its own frame also holds 2 (again) and 6, the anchor frame 5 (again), 1 and, as padding, 0.

@@ -5,8 +5,9 @@ python scripts/mutate.py --record /tmp/mutants.json
 python scripts/mutate.py --record /tmp/mutants.json --seconds 200 --only memory
 
 The changes are those of tests/mutants.json: a file, a text that occurs once in it, what takes its place, and the tests
-that should notice, as words for pytest. They are made in a copy of the checkout. A record is gone on with: what it knows is not tried
-again. Exit status: 0 all changes noticed, 1 some survived or could not be tried, 2 nothing could be done.
+that should notice, as words for pytest. They are made in a copy of the checkout. A record is gone on with: what it
+knows is not tried again. Exit status: 0 all changes noticed, 1 some survived or could not be tried, 2 nothing could be
+done.
 """
 
 import importlib

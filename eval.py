@@ -1,5 +1,7 @@
 """Segment a benchmark or a video of one's own, score the masks, pack them for a server: or any of these alone.
 
+python eval.py --dataset chair --score --overlay
+
 python eval.py --dataset d17 --checkpoint XMem.pth --score
 
 python eval.py --dataset d17 --split test-dev --checkpoint XMem.pth --zip
@@ -27,6 +29,7 @@ from inference.propagate import Stopwatch, View, build_views, propagate
 from inference.report import format_table, write_csv, write_json
 from inference.scoring.official import score_officially
 from inference.scoring.table import ScoreTask, find_metric
+from model import box
 from model.build import build_model
 from model.spacetime.network import MatchingNetwork
 from model.twoframe.network import ReferenceNetwork
@@ -81,9 +84,8 @@ def segment(
     inference = config.inference.resolve(5 if evaluation is None else evaluation.mem_every)
     inference = replace(inference, precision=resolve_precision(device, inference.precision))
     model, origin = load_model(config)
-    sizes = config.scales or (config.size,)
-    views = build_views(model, sizes, flip=config.flip, config=inference, device=device)
-    settings = {"network": origin, "sizes": sizes, "flip": config.flip, **asdict(inference)}
+    views = build_views(model, config.sizes, flip=config.flip, config=inference, device=device)
+    settings = {"network": origin, "sizes": config.sizes, "flip": config.flip, **asdict(inference)}
     settings |= describe_task(config, evaluation)
     results: dict[str, VideoResult] = {}
     if distributed.is_main() and config.writes:
@@ -185,11 +187,13 @@ def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> d
 
 def load_model(config: EvalConfig) -> tuple[MatchingNetwork | ReferenceNetwork, str]:
     """Return the network and, for the run's record, where its weights come from."""
-    if config.checkpoint is None:
-        assert config.model is not None
+    if config.model is not None:
         return build_model(config.model, size=config.model_size), f"random {config.model} {config.model_size}"
-    origin = digest(config.checkpoint)  # first, since it names a missing file
-    return load_checkpoint(config.checkpoint), origin
+    if config.checkpoint is None and distributed.is_main():
+        logger.info(box.NOTICE)
+    path = box.checkpoint_path(config.checkpoint or box.NAME)
+    origin = digest(path)  # first, since it names a missing file
+    return load_checkpoint(path), origin
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What eval.py can be asked to do, and which wishes contradict each other."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -8,6 +9,7 @@ from dataset.evaluate.protocols import DATASETS, EvaluationSet
 from dataset.evaluate.video import Video
 from inference.options import InferenceFlags
 from inference.scoring.official import require_official
+from model import box
 
 
 class Places(TypedDict):
@@ -23,7 +25,7 @@ class EvalConfig:
     """What to segment, with what, and what to make of it."""
 
     dataset: str | None = None
-    """The benchmark: d16, d17, y18, y19, lv1, lv3, g (folders of one's own) or sample (generated)."""
+    """The benchmark: d16, d17, y18, y19, lv1, lv3, g (folders of one's own), sample (generated) or chair (packaged)."""
     split: str = "val"
     """val; test-dev (d17), test (y18, y19), train (d16, d17, sample)."""
     root: Path | None = None
@@ -35,17 +37,17 @@ class EvalConfig:
     masks: Path | None = None
     """Or a folder of mask PNGs named like their frames."""
     checkpoint: Path | None = None
-    """The trained network: a released file or one of train.py's."""
+    """The trained network: a released file, one of train.py's, or box (default), the small one that comes along."""
     model: str | None = None
     """Instead of a checkpoint: a network with random weights, for --benchmark."""
     model_size: str = "base"
-    """The size of --model: base or tiny."""
+    """The size of --model: base, small or tiny."""
     output: Path | None = None
     """Folder for the masks (default: results/CHECKPOINT/DATASET-SPLIT; --benchmark writes nothing by default)."""
     overwrite: bool = False
     """Segment videos again that are finished."""
-    size: int = 480
-    """Pixels of the shorter side at which the network works; -1 is native."""
+    size: int | None = None
+    """Pixels of the shorter side at which the network works; -1 is native (default: 480, with the box 240)."""
     scales: tuple[int, ...] = ()
     """Average over these sizes, instead of --size."""
     flip: bool = False
@@ -73,6 +75,17 @@ class EvalConfig:
     """Pack the masks afterwards as the benchmark's server wants them (OUTPUT.zip)."""
     zip_only: bool = False
     """Pack masks that are there; segment nothing."""
+
+    @property
+    def uses_box(self) -> bool:
+        """Whether the network is the small one that comes with the project."""
+        return self.model is None and (self.checkpoint is None or os.fspath(self.checkpoint) == box.NAME)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes over which results are averaged: one, unless there are --scales."""
+        usual = box.SIZE if self.uses_box else 480
+        return self.scales or (usual if self.size is None else self.size,)
 
     @property
     def segments(self) -> bool:
@@ -149,10 +162,6 @@ def _task_faults(config: EvalConfig) -> list[tuple[bool, str]]:
         ),
         (model and not config.benchmark, "--model has random weights: only --benchmark takes it"),
         (
-            config.segments and not checkpoint and not model,
-            "give --checkpoint FILE, the trained network (scripts/download_checkpoints.py fetches released ones)",
-        ),
-        (
             not config.segments and (config.benchmark or config.overwrite),
             f"{alone} segments nothing: leave out --benchmark and --overwrite",
         ),
@@ -185,6 +194,6 @@ def output_folder(config: EvalConfig, evaluation: EvaluationSet | None, videos: 
     """Return where the masks go: --output, or a folder named after the network and what it segments."""
     if config.output is not None:
         return config.output
-    network = config.model if config.checkpoint is None else config.checkpoint.stem
+    network = config.model or (box.NAME if config.checkpoint is None else config.checkpoint.stem)
     what = videos[0].name if evaluation is None else f"{evaluation.dataset}-{evaluation.split}"
-    return Path("results") / (network or "network") / what
+    return Path("results") / network / what

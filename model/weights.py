@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from model.box import checkpoint_path
 from model.build import REFERENCE_NETWORKS, build_model
 from model.spacetime.network import SIZES, MatchingNetwork, ModelConfig
 from model.twoframe.network import REFERENCE_SIZES, ReferenceNetwork
@@ -56,7 +57,8 @@ def load_checkpoint(
     """Build the network that a checkpoint is for, from its keys and shapes, with its weights.
 
     Reads released files of STCN, stcn-corr, XMem, BMVOS and EMVOS (bare, with a `module.` prefix, nested) and our own,
-    of which the averaged weights (`ema`) are preferred.
+    of which the averaged weights (`ema`) are preferred. The path `box` stands for the small network that comes with the
+    project (`model/box/MODEL_CARD.md`).
 
     Returns:
         The network in eval mode on `device`. `config` holds what was found; a stage-0 file gives `mask_channels=1`.
@@ -66,7 +68,7 @@ def load_checkpoint(
         ValueError: in one line, why the file cannot be used.
     """
     source = f"checkpoint {os.fspath(path)}"
-    weights = extract_weights(read_checkpoint(path), source)
+    weights = extract_weights(read_checkpoint(checkpoint_path(path)), source)
     config = identify(weights, source)
     sizes = {"key_dim": config.key_dim}
     if config.name not in REFERENCE_NETWORKS:

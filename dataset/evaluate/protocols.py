@@ -5,12 +5,12 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from dataset.disk.frames import natural_key
-from dataset.sample.sample import make_sample
+from dataset.sample.sample import CHAIR, make_sample
 
 logger = logging.getLogger(__name__)
 
@@ -186,6 +186,10 @@ def _find_generic(key: str, split: str, root: Path) -> EvaluationSet:
     )
 
 
+def _find_packaged(key: str, split: str, root: Path) -> EvaluationSet:
+    return replace(_find_generic(key, split, root), rule="first", first_frame=True, scored=True)
+
+
 _Finder = Callable[[str, str, Path], EvaluationSet]
 _BENCHMARKS: dict[str, tuple[str, tuple[str, ...], _Finder]] = {
     "d16": ("data/DAVIS/2016", ("val", "train"), _find_davis16),
@@ -196,6 +200,7 @@ _BENCHMARKS: dict[str, tuple[str, tuple[str, ...], _Finder]] = {
     "lv3": ("data/long_video_set", ("val",), _find_long_videos),
     "g": ("data/generic", ("val",), _find_generic),
     "sample": ("data/sample", ("val", "train"), _find_davis17),
+    "chair": (str(CHAIR), ("val",), _find_packaged),
 }
 DATASETS = tuple(_BENCHMARKS)
 

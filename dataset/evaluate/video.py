@@ -216,7 +216,7 @@ def open_dataset(dataset: str, *, split: str = "val", root: str | os.PathLike[st
     """Open the videos of a benchmark in the order of its list.
 
     Args:
-        dataset: d16, d17, y18, y19, lv1, lv3, g or sample; case does not matter.
+        dataset: d16, d17, y18, y19, lv1, lv3, g, sample or chair; case does not matter.
         split: val; also train for d16, d17 and sample, test-dev for d17, test for y18 and y19.
         root: the data set's folder; None for its usual place under data/. Sample data is made where it is missing.
 

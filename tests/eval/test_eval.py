@@ -282,7 +282,7 @@ TINY = ["--checkpoint", "tiny.pth", "--device", "cpu", "--size", "32"]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (TINY, "give --dataset (d16, d17, y18, y19, lv1, lv3, g, sample) or --video with --mask"),
+        (TINY, "give --dataset (d16, d17, y18, y19, lv1, lv3, g, sample, chair) or --video with --mask"),
         (["--dataset", "d18", *TINY], "unknown data set 'd18'; expected one of "),
         ([*D17, "--mem_evry", "3"], "unknown flag --mem_evry: the nearest is --mem_every; eval.py --help"),
         ([*D17, *TINY, "--split", "tset"], "data set d17 has no split 'tset'; expected val or test-dev or train"),
@@ -298,7 +298,6 @@ TINY = ["--checkpoint", "tiny.pth", "--device", "cpu", "--size", "32"]
             "--score, --score_only and --official need --dataset: a video",
         ),
         (["--video", "c", "--mask", "m", "--zip"], "--zip and --zip_only need --dataset: no server takes a video of"),
-        (D17, "give --checkpoint FILE, the trained network (scripts/download_checkpoints.py fetches released ones)"),
         ([*D17, "--checkpoint", "nowhere.pth"], "nowhere.pth: no such file"),
         ([*D17, *TINY, "--model", "xmem"], "--checkpoint and --model contradict each other: --model is a network with"),
         ([*D17, "--model", "xmem"], "--model has random weights: only --benchmark takes it"),

@@ -23,6 +23,8 @@ from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import torch
@@ -37,6 +39,7 @@ from dataset.clip import ClipRequest
 from dataset.train.transforms import FILL
 from dataset.train.videos import TrainingVideo, VideoSource, find_videos
 from util.config.data import Augmentation, ClipConfig
+from util.config.presets import preset
 from util.config.train import CorrespondenceConfig
 
 # Where the loader spends its time: the functions that it calls, by the module that calls them.
@@ -136,9 +139,15 @@ def separate_operations(
     return pictures
 
 
+def settings(length: int, config: Config) -> tuple[ClipConfig, Augmentation]:
+    """Return XMem's published settings, but for the length of clips and the size of crops."""
+    run = preset("xmem")
+    return replace(run.clip, frames=length), replace(run.augment, crop_size=config.crop_size)
+
+
 def measure(source: VideoSource, length: int, config: Config) -> dict[str, float]:
     """Return milliseconds for each frame of clips of `length` frames: medians over the clips."""
-    clip, augmentation = ClipConfig(frames=length), Augmentation(crop_size=config.crop_size)
+    clip, augmentation = settings(length, config)
     rows: list[dict[str, float]] = []
     for number in range(-1, config.clips):
         request = ClipRequest(source=0, video=number % len(source), max_gap=5, seed=number + 1)
@@ -163,7 +172,7 @@ def measure_correspondence(
 
     All three are medians over the clips, the share too: each clip is compared with itself.
     """
-    clip, augmentation = ClipConfig(frames=length), Augmentation(crop_size=config.crop_size)
+    clip, augmentation = settings(length, config)
     rows: list[tuple[float, float]] = []
     for number in range(-1, config.clips):
         # Given frames leave all other draws the same.

@@ -32,11 +32,6 @@ class Pairing(NamedTuple):
     proposals: tuple[np.ndarray, ...] = ()
 
 
-def is_released(correspondence: CorrespondenceConfig) -> bool:
-    """Return whether the pixel loss is that of the paper authors' code, which compares no successive frames."""
-    return correspondence.pcl and correspondence.pcl_variant == "released"
-
-
 def uses_proposals(correspondence: CorrespondenceConfig | None) -> bool:
     """Return whether objects are compared and proposals count as such."""
     return _compares_objects(correspondence) and correspondence.ocl_objects != "manual"
@@ -70,7 +65,7 @@ def draw_pairing(
     Raises:
         ValueError: when no neighbours follow each other in the video.
     """
-    if is_released(correspondence):
+    if correspondence.released:
         shared, pair, anchor = list(transforms), 0, len(frames) - 1
     else:
         pair, anchor = draw_pair(rng, frames)
@@ -111,7 +106,7 @@ def draw_views(
     """
     if not correspondence.pcl:
         return {}
-    size, released = augmentation.crop_size, is_released(correspondence)
+    size, released = augmentation.crop_size, correspondence.released
     side = size if released else correspondence.view_side(size)
     width = size * rng.uniform(*correspondence.view_scale)
     left, top = rng.uniform(0, size - width, size=2)

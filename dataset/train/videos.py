@@ -13,7 +13,7 @@ from dataset.disk.frames import list_images, read_video_list
 from dataset.disk.layout import read_training_list, subfolders
 from dataset.disk.proposals import check_proposals, proposals_folder, read_proposals
 from dataset.train.decode import read_reduced
-from dataset.train.pairs import draw_pairing, is_released, uses_proposals
+from dataset.train.pairs import draw_pairing, uses_proposals
 from dataset.train.render import attempts, render_clip, visible_objects
 from dataset.train.sampling import draw_frames, draw_objects, draw_successive_frames
 from dataset.train.transforms import draw_transforms, warp_mask
@@ -131,7 +131,7 @@ class VideoSource:
         correspondence: CorrespondenceConfig | None,
     ) -> tuple[int, ...]:
         gap = max(max_gap // self.interval, 1)
-        paired = correspondence is not None and not is_released(correspondence)
+        paired = correspondence is not None and not correspondence.released
         draw = draw_successive_frames if paired else draw_frames
         return draw(rng, len(video.frames), config.frames, gap, config.reverse)
 

@@ -88,7 +88,7 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
     model = build_model(
         config.model, config.size, **({} if reference else {"mask_channels": 2 - (config.stage == "0")})
     )
-    if uses_key_head(config) and isinstance(model, MatchingNetwork):
+    if config.correspondence.released and isinstance(model, MatchingNetwork):
         model.add_key_head()
     origin = "its own checkpoint" if saved is not None else load_start(model, config)
     frozen = keeps_statistics(config)
@@ -209,12 +209,6 @@ def keeps_statistics(config: TrainConfig) -> bool:
     return config.checkpoint is not None or (config.pretrained and has_imagenet_weights(config.size))
 
 
-def uses_key_head(config: TrainConfig) -> bool:
-    """Return whether a run has the extra key head of the released correspondence loss."""
-    correspondence = config.correspondence
-    return correspondence.active and correspondence.pcl and correspondence.pcl_variant == "released"
-
-
 def payload(state: TrainState, config: TrainConfig) -> dict[str, Any]:
     """Return what a checkpoint holds: the whole state, in plain tensors and numbers.
 
@@ -280,5 +274,5 @@ def _parallel(network: ClipNetwork | ReferenceClipNetwork, config: TrainConfig) 
         gradient_as_bucket_view=True,
         # In clips of two frames nothing reads what XMem's decoder remembers; the extra key head has no part in a step
         # whose loss has no weight yet.
-        find_unused_parameters=config.clip.frames < 3 or uses_key_head(config),
+        find_unused_parameters=config.clip.frames < 3 or config.correspondence.released,
     )

@@ -8,8 +8,7 @@ import torch
 
 from inference import InferenceConfig, Segmenter, build_segmenter
 from model import MatchingNetwork, build_model
-
-H, W = 40, 56
+from tests.support.toy_frames import FIRST, H, W, frame, mask_of
 
 
 @pytest.fixture(scope="module")
@@ -22,21 +21,6 @@ def models() -> dict[str, MatchingNetwork]:
 @pytest.fixture
 def segmenter(models: dict[str, MatchingNetwork]) -> Segmenter:
     return build_segmenter(models["xmem"], InferenceConfig(mem_every=2))
-
-
-def frame(t: int) -> torch.Tensor:
-    return torch.randn(3, H, W, generator=torch.Generator().manual_seed(t))
-
-
-def mask_of(**boxes: tuple[int, int, int, int]) -> torch.Tensor:
-    """Ids as `_7=(top, left, bottom, right)`."""
-    mask = torch.zeros(H, W, dtype=torch.int64)
-    for name, (top, left, bottom, right) in boxes.items():
-        mask[top:bottom, left:right] = int(name[1:])
-    return mask
-
-
-FIRST = mask_of(_7=(4, 4, 20, 20), _300=(10, 30, 30, 50))
 
 
 @pytest.mark.parametrize("name", ["stcn", "stcn-corr", "xmem"])

@@ -11,8 +11,8 @@ import eval as program
 from inference import InferenceConfig, ReferenceSegmenter, build_segmenter
 from inference.eval_config import EvalConfig
 from model import ReferenceFeatures, ReferenceNetwork, build_model
-from tests.inference.test_segmenter import FIRST, H, W, frame, mask_of
 from tests.support.golden_clip import clip as synthetic_clip
+from tests.support.toy_frames import FIRST, H, W, frame, mask_of
 from tests.support.toy_videos import write_davis
 from util.cli import run
 from util.files.checkpoint import save_checkpoint

@@ -1,6 +1,7 @@
 """ImageNet weights: what they fill, where they come from, and what is said when they cannot be had."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from model import pretrained
 from model.build import build_model
 from model.pretrained import RESNET18, RESNET50, load_imagenet
 from model.training.state import keeps_statistics
-from tests.train.test_train import error_of
-from util.config.train import TrainConfig
+from tests.support.runs import error_of
+from util.config.presets import preset
 from util.files.download import Options
 
 
@@ -110,7 +111,8 @@ def test_without_weights_training_stops_and_says_both_ways_on(
 
 
 def test_batch_norm_is_frozen_where_its_statistics_are_worth_keeping() -> None:
-    assert keeps_statistics(TrainConfig()) and keeps_statistics(TrainConfig(size="tiny", checkpoint=Path("a.pth")))
-    assert not keeps_statistics(TrainConfig(size="tiny")) and not keeps_statistics(TrainConfig(pretrained=False))
-    assert keeps_statistics(TrainConfig(size="tiny", freeze_bn="yes"))
-    assert not keeps_statistics(TrainConfig(checkpoint=Path("a.pth"), freeze_bn="no"))
+    base, tiny = preset("xmem"), preset("xmem", "tiny")
+    assert keeps_statistics(base) and keeps_statistics(replace(tiny, checkpoint=Path("a.pth")))
+    assert not keeps_statistics(tiny) and not keeps_statistics(replace(base, pretrained=False))
+    assert keeps_statistics(replace(tiny, freeze_bn="yes"))
+    assert not keeps_statistics(replace(base, checkpoint=Path("a.pth"), freeze_bn="no"))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import train
 from model.layers.batch_norm import RankBatchNorm, synchronise_batch_norm
-from tests.train.test_processes import batch_norm_input, steps
+from tests.support.ddp_steps import batch_norm_input, steps
 from util.parallel import distributed
 
 

@@ -1,78 +1,15 @@
 """Several processes give what one gives on the joined batch, and end together when one of them dies."""
 
-import os
-import subprocess
-import sys
 import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-import train
-from dataset.train.loader import build_loader
-from model.training.state import build_state
-from tests.support.paths import ROOT
-from tests.support.toy_videos import write_davis
-from tests.train.test_train import flags, small_run
+from tests.support.ddp_steps import batch_norm_input, steps
+from tests.support.runs import flags, torchrun
 from util.files.checkpoint import read_checkpoint
-
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_davis(tmp_path_factory.mktemp("davis"), {"a": 5, "b": 4}) / "trainval"
-
-
-def torchrun(ranks: int, case: str, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
-    return subprocess.run(
-        [*command, str(ROOT / "tests" / "support" / "ddp_worker.py"), case, str(folder)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def steps(
-    folder: Path, accumulate: int = 1, freeze_bn: Literal["yes", "no"] = "yes", alpha: float = 0.2
-) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
-    """Do three steps on clips with one or two objects and drawn memory frames."""
-    run = small_run(Path((folder / "root").read_text()), iterations=3)
-    run = replace(
-        run,
-        accumulate=accumulate,
-        batch_size=4,
-        freeze_bn=freeze_bn,
-        clip=replace(run.clip, frames=4, memory_frames=2, deep_update=0.5),
-        optim=replace(run.optim, lr=1e-4, lr_schedule="steps", warmup_steps=0),
-        # Parts of a step have no negatives in common.
-        correspondence=replace(
-            run.correspondence, alpha=alpha if accumulate == 1 else 0.0, ramp=(0.0, 0.0), gather_negatives=True
-        ),
-    )
-    state = build_state(run, CPU)
-    # Adam divides a gradient by its size, and so makes a whole step of one that is nothing but rounding. With a larger
-    # epsilon its steps are a smooth function of the gradient.
-    for group in state.optimizer.param_groups:
-        group["eps"] = 1e-3
-    before = {name: value.clone() for name, value in state.model.named_parameters()}
-    batches = iter(build_loader(run, CPU))
-    pending, history = train.StepMetrics(), []
-    for _ in range(3):
-        parts = [next(batches) for _ in range(accumulate)]
-        values, _ = train.train_step(state, parts, run)
-        pending.add(state.step, values, [part.names for part in parts])
-        scalars = pending.flush()
-        history.append({name: scalars[name] for name in ("loss", "cross_entropy", "dice", "iou", "gradient_norm")})
-    moved = [(value - before[name]).abs().max().item() for name, value in state.model.named_parameters()]
-    assert max(moved) > 1e-4, "the weights have to move much further than they may differ"
-    return state.model.state_dict(), history
 
 
 @pytest.fixture(scope="module")
@@ -136,16 +73,6 @@ def test_from_scratch_processes_equal_one_on_the_joined_batch(root: Path, tmp_pa
     torch.testing.assert_close(result["network"], dict(network), atol=1.5e-5, rtol=1e-4)
     for mine, other in zip(result["metrics"], metrics, strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], rel=1e-5)
-
-
-def batch_norm_input() -> tuple[nn.BatchNorm2d, Tensor, Tensor]:
-    """Return a layer, its input [4,3,5,5], far from zero, and the gradient of its output."""
-    generator = torch.Generator().manual_seed(0)
-    layer = nn.BatchNorm2d(3).train()
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
-    x = 3 + 2 * torch.randn(4, 3, 5, 5, generator=generator)
-    return layer, x, torch.randn(4, 3, 5, 5, generator=generator)
 
 
 def test_batch_norm_over_processes_equals_the_joined_batch(tmp_path: Path) -> None:

@@ -24,51 +24,25 @@ from model.training.optim import (
     set_learning_rate,
 )
 from model.weights import load_checkpoint
-from tests.support.toy_videos import toy_model, write_davis
+from tests.support.runs import TWOFRAME, error_of, flags, lines, small_run
+from tests.support.toy_videos import toy_model
 from util.config.plain import plain, with_defaults
-from util.config.presets import MODELS, REFERENCE_MODELS, STAGES, preset
+from util.config.presets import PRESETS, STAGES, preset
 from util.config.train import OptimConfig, TrainConfig, ValidationConfig
 from util.files.checkpoint import read_checkpoint
 from util.run.metrics import StepMetrics
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_davis(tmp_path_factory.mktemp("davis"), {"a": 5, "b": 4}) / "trainval"
-
-
-def flags(root: Path, output: Path, *more: str) -> list[str]:
-    words = f"--size tiny --dataset davis --davis_root {root} --output {output} --device cpu --seed 1"
-    return [*words.split(), *"--batch_size 2 --crop_size 32 --crop_scale 0.5 1 --iterations 2".split(), *more]
-
-
-def small_run(root: Path, **changes: object) -> TrainConfig:
-    run = preset("xmem", "tiny")
-    data = replace(run.data, dataset=(), user_roots=(root,), num_workers=0)
-    augment = replace(run.augment, crop_size=32, crop_scale=(0.5, 1.0))
-    return replace(run, data=data, augment=augment, batch_size=2, device="cpu", **changes)  # type: ignore[arg-type]
-
-
-def lines(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def error_of(call: Callable[[], object], capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as stop:
-        call()
-    assert stop.value.code == 2
-    return capsys.readouterr().err.strip().splitlines()[-1]
+OPTIM = OptimConfig(optimizer="adam", lr=1.0, weight_decay=0.0)
 
 
 def test_learning_rates_by_hand() -> None:
-    steps = OptimConfig(lr=1.0, lr_schedule="steps", lr_drops=(0.5, 0.8))
+    steps = replace(OPTIM, lr=1.0, lr_schedule="steps", lr_drops=(0.5, 0.8))
     rates = [learning_rate(steps, 100, progress) for progress in (0, 0.49, 0.5, 0.79, 0.8, 1)]
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-    cosine = OptimConfig(lr=2.0, lr_schedule="cosine", warmup_steps=4)
+    cosine = replace(OPTIM, lr=2.0, lr_schedule="cosine", warmup_steps=4)
     assert [learning_rate(cosine, s, p) for s, p in ((0, 0), (3, 0), (9, 0.5), (9, 1))] == pytest.approx([0.5, 2, 1, 0])
-    linear = OptimConfig(lr=1.0, lr_schedule="linear")
+    linear = replace(OPTIM, lr=1.0, lr_schedule="linear")
     assert [learning_rate(linear, 0, p) for p in (0, 0.25, 1, 1.2)] == pytest.approx([1, 0.75, 0, 0])
 
 
@@ -87,7 +61,7 @@ def test_published_drops_are_at_their_iterations() -> None:
 
 
 def test_published_sizes_of_runs() -> None:
-    networks = [model for model in MODELS if model not in REFERENCE_MODELS]
+    networks = [model for model in PRESETS if model not in TWOFRAME]
     runs = {(model, stage): preset(model, "base", stage) for model in networks for stage in STAGES}
     iterations = {"xmem": (150, 250, 160, 110), "stcn": (300, 500, 300, 150), "stcn-corr": (300, 500, 300, 150)}
     batches = {"xmem": (16, 8, 8, 8), "stcn": (16, 8, 8, 8), "stcn-corr": (16, 8, 8, 16)}
@@ -160,13 +134,13 @@ def test_layouts_of_weights(root: Path) -> None:
 
 @pytest.mark.parametrize("size", ["base", "tiny"])
 def test_every_preset_is_a_valid_run(size: str) -> None:
-    for model in MODELS:
+    for model in PRESETS:
         for stage in STAGES:
             run = preset(model, size, stage)
             assert (run.model, run.size, run.stage) == (model, size, stage)
             train.check(run)
             assert json.loads(json.dumps(plain(run)))["clip"]["frames"] == run.clip.frames
-            assert plain(with_defaults(run)()) == plain(run)
+            assert plain(with_defaults(run)()) == plain(run)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="no preset for stage '7': expected 0, 1, 2, 3"):
         preset("xmem", size, "7")
 
@@ -194,7 +168,10 @@ def test_gradients_are_clipped_and_batch_norm_frozen() -> None:
     freeze_batch_norm(block)
     block(torch.randn(4, 1, 2, 2))
     assert not block[1].training and block[1].running_mean == 0 and block[1].weight.requires_grad
-    assert isinstance(build_optimizer(layer.named_parameters(), OptimConfig(optimizer="adam")), torch.optim.Adam)
+    assert isinstance(
+        build_optimizer(layer.named_parameters(), OPTIM),
+        torch.optim.Adam,
+    )
 
 
 @pytest.mark.parametrize("model", ["xmem", "stcn"])

@@ -19,21 +19,13 @@ from model.training.state import freezes_encoder, image_encoder
 from model.twoframe.network import ReferenceNetwork
 from model.twoframe.unroll import ReferenceClipNetwork
 from model.weights import load_checkpoint
-from tests.support.toy_videos import write_davis
-from tests.train.test_processes import torchrun
-from tests.train.test_resume import assert_same
-from tests.train.test_train import error_of, lines
-from util.config.presets import REFERENCE_MODELS, preset
+from tests.support.runs import TWOFRAME, assert_same, error_of, lines, torchrun
+from util.config.presets import preset
 from util.config.train import TrainConfig, ValidationConfig
 from util.files.checkpoint import read_checkpoint
 
 CPU = torch.device("cpu")
-EITHER = pytest.mark.parametrize("model", REFERENCE_MODELS)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_davis(tmp_path_factory.mktemp("davis"), {"a": 5, "b": 4}) / "trainval"
+EITHER = pytest.mark.parametrize("model", TWOFRAME)
 
 
 @pytest.fixture(scope="module")

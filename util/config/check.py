@@ -32,7 +32,7 @@ def check_correspondence(config: TrainConfig, clips: int, processes: int) -> Non
             f"--frames {config.clip.frames}: the correspondence losses need two successive frames and an anchor frame, "
             "3 frames at least; or train without them: --alpha 0."
         )
-    released = wanted.pcl and wanted.pcl_variant == "released"
+    released = wanted.released
     if released and config.model not in ("stcn", "stcn-corr"):
         raise ValueError(f"--pcl_variant released: {config.model} has none; expected stcn or stcn-corr, or paper.")
     if released and wanted.ocl:

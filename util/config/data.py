@@ -51,25 +51,25 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
-    """How clips are drawn and used."""
+    """How clips are drawn and used. A preset states what has no default; the other defaults are "not at all"."""
 
-    frames: int = 8
+    frames: int
     """Frames of a clip."""
-    memory_frames: int = 3
+    memory_frames: int
     """Memory frames that a frame reads: the first, the others drawn; 0 reads all previous."""
-    max_objects: int = 3
+    max_objects: int
     """Objects of a clip; of more, so many are drawn."""
     min_object_pixels: int = 0
     """Pixels of the first crop that an object must cover to count; 0 is one of 2048 of the crop's."""
-    gaps: tuple[int, ...] = (5, 10, 15, 5)
+    gaps: tuple[int, ...]
     """Largest distances between neighbouring frames, one after the other."""
-    gap_starts: tuple[float, ...] = (0.0, 0.1, 0.3, 0.9)
+    gap_starts: tuple[float, ...]
     """Share of the iterations from which each of --gaps holds."""
-    reverse: float = 0.5
+    reverse: float
     """Probability that time runs backwards."""
     plain_end: int = 0
-    """Last steps of the run without rotation and shear of single frames (XMem: 10,000)."""
-    deep_update: float = 0.2
+    """Last steps of the run without rotation and shear of single frames."""
+    deep_update: float = 0.0
     """Probability of a deep update of XMem's sensory memory on a frame."""
     matching: Literal["softmax", "bijective"] = "softmax"
     """bijective: each memory element of STCN or XMem counts for its best queries alone; an experiment."""
@@ -84,29 +84,32 @@ class ClipConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Changes of colour and geometry; jitters are largest changes of brightness, contrast, saturation, hue."""
+    """Changes of colour and geometry, none by default.
 
-    crop_size: int = 384
+    Jitters are largest changes of brightness, contrast, saturation and hue, the hue's in turns.
+    """
+
+    crop_size: int
     """Side of the crop in pixels."""
-    crop_scale: tuple[float, float] = (0.36, 1.0)
+    crop_scale: tuple[float, float] = (1.0, 1.0)
     """Share of a video frame's area that the crop shows; drawn once per clip."""
-    crop_ratio: float = 4 / 3
+    crop_ratio: float = 1.0
     """Largest distortion of width against height by that crop."""
     zoom: tuple[float, float] = (1.0, 1.0)
     """Scale of a static picture; drawn once per clip."""
-    flip: float = 0.5
+    flip: float = 0.0
     """Probability that a clip is mirrored."""
     vertical_flip: float = 0.0
     """Probability that a clip is turned upside down by a mirror."""
-    grey: float = 0.05
+    grey: float = 0.0
     """Probability that a clip is grey."""
-    clip_jitter: tuple[float, float, float, float] = (0.1, 0.03, 0.03, 0.0)
-    """Colour change of a whole clip; hue in turns."""
-    frame_jitter: tuple[float, float, float, float] = (0.01, 0.01, 0.01, 0.0)
+    clip_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """Colour change of a whole clip."""
+    frame_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     """Colour change of each frame."""
-    degrees: float = 15.0
+    degrees: float = 0.0
     """Largest rotation of each frame."""
-    shear: float = 10.0
+    shear: float = 0.0
     """Largest shear of each frame along x, in degrees."""
     frame_scale: tuple[float, float] = (1.0, 1.0)
     """Scale of each frame."""

@@ -9,12 +9,12 @@ from typing import Any
 from util import cli
 from util.config.plain import plain, with_defaults
 from util.config.presets import check_chain, preset
-from util.config.train import TrainConfig
+from util.config.train import TrainConfig, default_folder
 from util.run.folder import LAST, find_run, read_record
 
 logger = logging.getLogger(__name__)
 
-_CHOICES = ("model", "size", "stage", "output", "resume")
+_USUAL = {"model": "xmem", "size": "base", "stage": "2"}  # what is trained unless the command line says otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +43,9 @@ def plan_run(words: Sequence[str], prog: str, description: str) -> RunPlan:
         SystemExit: for flags that cannot be parsed, after a line on stderr, and for --help.
     """
     given = _given(words)
-    chain = given.get("stage", "2")
+    model, size, chain = (given.get(name, usual) for name, usual in _USUAL.items())
     output = Path(given["output"]) if "output" in given else None
-    default = Path("runs") / f"{given.get('model', 'xmem')}-{given.get('size', 'base')}-s{chain}"
+    default = default_folder(model, size, chain)
     folder = None
     if "resume" in given:
         folder = find_run(given["resume"], output or (default if given["resume"] == "auto" else None))
@@ -58,9 +58,7 @@ def plan_run(words: Sequence[str], prog: str, description: str) -> RunPlan:
             folder=folder, stages=_place(stages, folder), resumed=True, changed=tuple(_changes(before, stages))
         )
     check_chain(chain)
-    names = {name: given[name] for name in ("model", "size") if name in given}
-    presets = [preset(names.get("model", "xmem"), names.get("size", "base"), stage) for stage in chain]
-    stages = [_parse(stage, words, prog, description) for stage in presets]
+    stages = [_parse(preset(model, size, stage), words, prog, description) for stage in chain]
     return RunPlan(folder=output or default, stages=_place(stages, output or default))
 
 
@@ -69,7 +67,7 @@ def _given(words: Sequence[str]) -> dict[str, str]:
     found = {}
     for word, following in zip(words, [*words[1:], ""], strict=True):
         name, _, value = word.removeprefix("--").partition("=")
-        if word.startswith("--") and name in _CHOICES:
+        if word.startswith("--") and name in (*_USUAL, "output", "resume"):
             found[name] = value or following
     return found
 

@@ -1,13 +1,12 @@
-"""Whole runs by name. Published values: RECIPES of STCN, XMem, BMVOS and EMVOS, quoted in the README."""
+"""Whole runs by name, each with every value that was published for it (RECIPES of STCN, XMem, BMVOS and EMVOS)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from util.config.data import Augmentation, ClipConfig, DataConfig
+from util.config.augmentations import augmentation, twoframe_augmentation
+from util.config.data import ClipConfig, DataConfig
 from util.config.train import CorrespondenceConfig, LossConfig, OptimConfig, TrainConfig
 
-MODELS = ("xmem", "stcn", "stcn-corr", "bmvos", "emvos")
-REFERENCE_MODELS = ("bmvos", "emvos")  # they match the first and the previous frame only
-SIZES = ("base", "tiny")
 STAGES = ("0", "1", "2", "3")
 
 
@@ -16,12 +15,11 @@ def preset(model: str, size: str = "base", stage: str = "2") -> TrainConfig:
 
     Raises ValueError for one that does not exist, with those that do.
     """
-    for what, given, valid in (("model", model, MODELS), ("size", size, SIZES), ("stage", stage, STAGES)):
+    sizes = PRESETS.get(model, {})
+    for what, given, valid in (("model", model, [*PRESETS]), ("size", size, [*sizes]), ("stage", stage, [*STAGES])):
         if given not in valid:
             raise ValueError(f"no preset for {what} {given!r}: expected {', '.join(valid)}.")
-    if size == "tiny":
-        return tiny(model, stage)
-    return {"xmem": xmem, "stcn": stcn, "stcn-corr": stcn_corr, "bmvos": bmvos, "emvos": emvos}[model](stage)
+    return sizes[size](stage)
 
 
 def check_chain(chain: str) -> None:
@@ -42,22 +40,33 @@ def xmem(stage: str) -> TrainConfig:
     `torchrun --nproc_per_node=2 train.py --model xmem --stage 03`; the paper has J&F 86.2 on
     DAVIS-2017 val after stages 0 and 3, 84.5 after stage 2 alone.
     """
-    iterations, drops, plain_end = {
-        "0": (150_000, (), 0),
-        "1": (250_000, (200 / 250,), 0),
-        "2": (160_000, (120 / 160,), 10_000),
-        "3": (110_000, (80 / 110,), 10_000),
+    iterations, drops, last_gap, plain_end = {
+        "0": (150_000, (), 0.0, 0),
+        "1": (250_000, (200 / 250,), 0.8, 0),
+        "2": (160_000, (120 / 160,), 0.9, 10_000),
+        "3": (110_000, (80 / 110,), 0.9, 10_000),
     }[stage]
-    video = ClipConfig(gap_starts=(0.0, 0.1, 0.3, _last_gap(stage)), plain_end=plain_end)
+    video = ClipConfig(
+        frames=8,
+        memory_frames=3,
+        max_objects=3,
+        gaps=(5, 10, 15, 5),
+        gap_starts=(0.0, 0.1, 0.3, last_gap),
+        reverse=0.5,
+        plain_end=plain_end,
+        deep_update=0.2,
+    )
     return TrainConfig(
         model="xmem",
+        size="base",
         stage=stage,
         iterations=iterations,
         batch_size=16 if stage == "0" else 8,
-        clip=_static_clip(2) if stage == "0" else video,
-        augment=_augmentation(stage),
+        clip=_static_clip(memory_frames=2) if stage == "0" else video,
+        augment=augmentation(stage),
         data=_published_data(stage, davis_weight=5),
-        optim=OptimConfig(optimizer="adamw", lr=1e-5, weight_decay=0.05, lr_drops=drops),
+        loss=LossConfig(bootstrap_start=20_000, bootstrap_end=70_000, bootstrap_share=0.15, dice=1.0),
+        optim=OptimConfig(optimizer="adamw", lr=1e-5, weight_decay=0.05, lr_schedule="steps", lr_drops=drops),
     )
 
 
@@ -67,29 +76,31 @@ def stcn(stage: str) -> TrainConfig:
     `torchrun --nproc_per_node=2 train.py --model stcn --stage 03`; the paper has J&F 85.4 on
     DAVIS-2017 val after stages 0 and 3, 82.5 after stage 2 alone.
     """
-    iterations, drops = {
-        "0": (300_000, (150 / 300,)),
-        "1": (500_000, (400 / 500,)),
-        "2": (300_000, (250 / 300,)),
-        "3": (150_000, (125 / 150,)),
+    iterations, drops, last_gap = {
+        "0": (300_000, (150 / 300,), 0.0),
+        "1": (500_000, (400 / 500,), 0.8),
+        "2": (300_000, (250 / 300,), 0.9),
+        "3": (150_000, (125 / 150,), 0.9),
     }[stage]
     video = ClipConfig(
         frames=3,
         memory_frames=0,
         max_objects=2,
         gaps=(5, 10, 15, 20, 25, 5),
-        gap_starts=(0.0, 0.1, 0.2, 0.3, 0.4, _last_gap(stage)),
+        gap_starts=(0.0, 0.1, 0.2, 0.3, 0.4, last_gap),
+        reverse=0.5,
     )
     return TrainConfig(
         model="stcn",
+        size="base",
         stage=stage,
         iterations=iterations,
         batch_size=16 if stage == "0" else 8,
-        clip=_static_clip(0) if stage == "0" else video,
-        augment=_augmentation(stage),
+        clip=_static_clip(memory_frames=0) if stage == "0" else video,
+        augment=augmentation(stage),
         data=_published_data(stage, davis_weight=5),
-        loss=LossConfig(dice=0.0),
-        optim=OptimConfig(optimizer="adam", lr=1e-5, weight_decay=1e-7, lr_drops=drops),
+        loss=LossConfig(bootstrap_start=20_000, bootstrap_end=70_000, bootstrap_share=0.15),
+        optim=OptimConfig(optimizer="adam", lr=1e-5, weight_decay=1e-7, lr_schedule="steps", lr_drops=drops),
     )
 
 
@@ -99,28 +110,34 @@ def stcn_corr(stage: str) -> TrainConfig:
     `torchrun --nproc_per_node=2 train.py --model stcn-corr --stage 03`; the paper has J&F 86.6 on
     DAVIS-2017 val with the correspondence terms.
     """
-    iterations, drops = {
-        "0": (300_000, (250 / 300,)),
-        "1": (500_000, (400 / 500,)),
-        "2": (300_000, (250 / 300,)),
-        "3": (150_000, (125 / 150,)),
+    iterations, batch_size, lr, drops = {
+        "0": (300_000, 16, 5e-5, (250 / 300,)),
+        "1": (500_000, 8, 1e-5, (400 / 500,)),
+        "2": (300_000, 8, 5e-5, (250 / 300,)),
+        "3": (150_000, 16, 5e-5, (125 / 150,)),
     }[stage]
-    video = ClipConfig(frames=3, memory_frames=0, max_objects=2, gaps=(5, 10, 15, 5), gap_starts=(0.0, 0.1, 0.3, 0.8))
+    video = ClipConfig(
+        frames=3, memory_frames=0, max_objects=2, gaps=(5, 10, 15, 5), gap_starts=(0.0, 0.1, 0.3, 0.8), reverse=0.5
+    )
     return TrainConfig(
         model="stcn-corr",
+        size="base",
         stage=stage,
         iterations=iterations,
-        batch_size={"0": 16, "1": 8, "2": 8, "3": 16}[stage],
-        clip=_static_clip(0) if stage == "0" else video,
-        augment=_augmentation(stage),
+        batch_size=batch_size,
+        clip=_static_clip(memory_frames=0) if stage == "0" else video,
+        augment=augmentation(stage),
         data=_published_data(stage, davis_weight=1),
-        loss=LossConfig(dice=0.4, dice_background=True),
+        loss=LossConfig(
+            bootstrap_start=20_000, bootstrap_end=70_000, bootstrap_share=0.15, dice=0.4, dice_background=True
+        ),
         optim=OptimConfig(
             optimizer="adamw",
-            lr=1e-5 if stage == "1" else 5e-5,
+            lr=lr,
             encoder_lr=0.2,
             deep_encoder_lr=0.4,
             weight_decay=1e-7,
+            lr_schedule="steps",
             lr_drops=drops,
         ),
     )
@@ -137,7 +154,21 @@ def bmvos(stage: str) -> TrainConfig:
     trains on the static pictures of STCN and XMem. Stage 2 is DAVIS. Stage 1 (BL30K) and 3 (DAVIS five times, and
     YouTube-VOS) have stage 2's values on other data, which nobody has published.
     """
-    return _reference("bmvos", stage)
+    static = stage == "0"
+    return TrainConfig(
+        model="bmvos",
+        size="base",
+        stage=stage,
+        iterations=64_000,
+        batch_size=16 if static else 8,
+        precision="fp32",
+        clip=_consecutive_clip(static, frames=5 if static else 10, min_object_pixels=256),
+        augment=twoframe_augmentation(static),
+        data=DataConfig(dataset=("davis",)) if stage == "2" else _published_data(stage, davis_weight=5),
+        loss=LossConfig(),
+        correspondence=CorrespondenceConfig(alpha=0.0),  # not part of what was published for them
+        optim=OptimConfig(optimizer="adam", lr=1e-4, weight_decay=0.0),
+    )
 
 
 def emvos(stage: str) -> TrainConfig:
@@ -145,18 +176,23 @@ def emvos(stage: str) -> TrainConfig:
 
     `torchrun --nproc_per_node=2 train.py --model emvos --stage 02`; we know no published score. Data as for `bmvos`.
     """
-    return _reference("emvos", stage)
+    return replace(bmvos(stage), model="emvos")
 
 
 def tiny(model: str, stage: str) -> TrainConfig:
-    """Return a run for laptops, from scratch: 160x160, clips of 3 or 4 frames, stronger jitter than published.
+    """Return a run for laptops, from scratch: 160x160, clips of 3 frames, stronger jitter than published.
 
-    `python train.py --model xmem --size tiny --stage 2 --dataset davis --max_minutes 25`, two CPU cores; a BMVOS or
-    EMVOS in 10 minutes.
+    `python train.py --model xmem --size tiny --stage 2 --dataset davis --max_minutes 25`, two CPU cores.
     """
-    if model in REFERENCE_MODELS:
-        return _tiny_reference(model, stage)
-    static = stage == "0"
+    video = ClipConfig(
+        frames=3,
+        memory_frames=0,
+        max_objects=2,
+        gaps=(5, 10, 20),
+        gap_starts=(0.0, 0.1, 0.3),
+        reverse=0.5,
+        deep_update=0.2,
+    )
     return TrainConfig(
         model=model,
         size="tiny",
@@ -166,64 +202,35 @@ def tiny(model: str, stage: str) -> TrainConfig:
         save_every=1_000,
         log_every=20,
         picture_every=200,
-        clip=_static_clip(0)
-        if static
-        else ClipConfig(frames=3, memory_frames=0, max_objects=2, gaps=(5, 10, 20), gap_starts=(0.0, 0.1, 0.3)),
+        clip=_static_clip(memory_frames=0) if stage == "0" else video,
         # The share of the frame is smaller than published, so that objects are about as large as in evaluation.
         # The jitter is stronger, because a few videos are seen very often.
         augment=replace(
-            _augmentation(stage), crop_size=160, crop_scale=(0.12, 0.7), clip_jitter=(0.3, 0.3, 0.3, 0.05), grey=0.1
+            augmentation(stage), crop_size=160, crop_scale=(0.12, 0.7), clip_jitter=(0.3, 0.3, 0.3, 0.05), grey=0.1
         ),
         data=DataConfig(dataset=({"0": "static", "1": "bl30k"}.get(stage, "davis"),), num_workers=0),
-        loss=LossConfig(bootstrap_share=1.0),
+        loss=LossConfig(dice=1.0),
         # Annotated objects alone: proposals would have to be extracted first.
         correspondence=CorrespondenceConfig(ocl_objects="manual"),
         optim=OptimConfig(
-            lr=5e-4, weight_decay=0.01, lr_schedule="cosine", warmup_steps=50, clip_gradient=1.0, ema=0.995
+            optimizer="adamw",
+            lr=5e-4,
+            weight_decay=0.01,
+            lr_schedule="cosine",
+            warmup_steps=50,
+            clip_gradient=1.0,
+            ema=0.995,
         ),
     )
 
 
-def static_augmentation() -> Augmentation:
-    """Return the published augmentation of static pictures (stage 0)."""
-    return Augmentation(
-        zoom=(0.8, 1.5),
-        clip_jitter=(0.1, 0.05, 0.05, 0.05),
-        frame_jitter=(0.1, 0.05, 0.05, 0.0),
-        degrees=20.0,
-        frame_scale=(0.9, 1.1),
-        spline=1 / 3,
-    )
-
-
-def _static_clip(memory_frames: int) -> ClipConfig:
-    return ClipConfig(frames=3, memory_frames=memory_frames, max_objects=1, gaps=(1,), gap_starts=(0.0,), reverse=0.0)
-
-
-def _reference(model: str, stage: str) -> TrainConfig:
-    static = stage == "0"
-    return TrainConfig(
-        model=model,
-        stage=stage,
-        iterations=64_000,
-        batch_size=16 if static else 8,
-        precision="fp32",
-        clip=_reference_clip(static, frames=5 if static else 10, min_object_pixels=256),
-        augment=_reference_augmentation(static),
-        data=DataConfig(dataset=("davis",)) if stage == "2" else _published_data(stage, davis_weight=5),
-        loss=LossConfig(bootstrap_share=1.0, dice=0.0),
-        correspondence=CorrespondenceConfig(alpha=0.0),  # not part of what was published for them
-        optim=OptimConfig(optimizer="adam", lr=1e-4, weight_decay=0.0),
-    )
-
-
-def _tiny_reference(model: str, stage: str) -> TrainConfig:
-    run = tiny("xmem", stage)
+def tiny_twoframe(model: str, stage: str) -> TrainConfig:
+    """Return `tiny` for BMVOS and EMVOS: one object, clips of 4 frames, objects pasted; 10 minutes do."""
+    run = tiny(model, stage)
+    clip = _consecutive_clip(stage == "0", frames=4, min_object_pixels=44)
     # Gaps, unlike published: a few videos, whose neighbouring frames hardly differ, would soon teach no more.
-    clip = _reference_clip(stage == "0", frames=4, min_object_pixels=44)
     return replace(
         run,
-        model=model,
         clip=clip if stage == "0" else replace(clip, gaps=(2, 5), gap_starts=(0.0, 0.2)),
         augment=replace(run.augment, paste=0.2),
         correspondence=replace(run.correspondence, alpha=0.0),
@@ -231,7 +238,29 @@ def _tiny_reference(model: str, stage: str) -> TrainConfig:
     )
 
 
-def _reference_clip(static: bool, frames: int, min_object_pixels: int) -> ClipConfig:
+# The run of each network and size, a function of the stage.
+PRESETS: dict[str, dict[str, Callable[[str], TrainConfig]]] = {
+    "xmem": {"base": xmem, "tiny": lambda stage: tiny("xmem", stage)},
+    "stcn": {"base": stcn, "tiny": lambda stage: tiny("stcn", stage)},
+    "stcn-corr": {"base": stcn_corr, "tiny": lambda stage: tiny("stcn-corr", stage)},
+    "bmvos": {"base": bmvos, "tiny": lambda stage: tiny_twoframe("bmvos", stage)},
+    "emvos": {"base": emvos, "tiny": lambda stage: tiny_twoframe("emvos", stage)},
+}
+
+
+def _static_clip(memory_frames: int) -> ClipConfig:
+    return ClipConfig(
+        frames=3,
+        memory_frames=memory_frames,
+        max_objects=1,
+        gaps=(1,),
+        gap_starts=(0.0,),
+        reverse=0.0,
+        deep_update=0.2,
+    )
+
+
+def _consecutive_clip(static: bool, frames: int, min_object_pixels: int) -> ClipConfig:
     return ClipConfig(
         frames=frames,
         memory_frames=0,
@@ -240,35 +269,7 @@ def _reference_clip(static: bool, frames: int, min_object_pixels: int) -> ClipCo
         gaps=(1,),
         gap_starts=(0.0,),
         reverse=0.0 if static else 0.5,
-        deep_update=0.0,
     )
-
-
-def _reference_augmentation(static: bool) -> Augmentation:
-    """Return the published augmentation of BMVOS and EMVOS: geometry and pasting, no change of colour.
-
-    "Flips" are read as both, left to right and top to bottom; "crop scale .8-1.25" as the scale of a 384x384 window:
-    for static pictures on a shorter side of 384, for videos on 480 (.8 shows its whole height), where the window's
-    share of the frame's area is drawn uniformly. The affine of single frames is that of static pictures.
-    """
-    none = (0.0, 0.0, 0.0, 0.0)
-    both = Augmentation(
-        vertical_flip=0.5, grey=0.0, clip_jitter=none, frame_jitter=none, degrees=0.0, shear=0.0, paste=0.2
-    )
-    if static:
-        return replace(both, zoom=(0.8, 1.25), degrees=10.0, shear=10.0, frame_scale=(0.9, 1.1))
-    # 854x480 frames: (384 / 1.25)^2 and (384 / .8)^2 of 409,920 pixels.
-    return replace(both, crop_scale=(0.23, 0.562), crop_ratio=1.0)
-
-
-def _augmentation(stage: str) -> Augmentation:
-    if stage == "0":
-        return static_augmentation()
-    return Augmentation(crop_scale=(0.25, 1.0), degrees=0.0, shear=0.0) if stage == "1" else Augmentation()
-
-
-def _last_gap(stage: str) -> float:
-    return 0.8 if stage == "1" else 0.9
 
 
 def _published_data(stage: str, davis_weight: int) -> DataConfig:

@@ -10,18 +10,20 @@ from typing import Literal
 
 from util.config.data import Augmentation, ClipConfig, DataConfig
 
+RUNS = Path("runs")  # holds the folders of runs that name no other
+
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """The segmentation losses."""
+    """The segmentation losses; by default the cross-entropy of all pixels."""
 
-    bootstrap_start: int = 20_000
+    bootstrap_start: int = 0
     """Step until which the cross-entropy counts all pixels."""
-    bootstrap_end: int = 70_000
+    bootstrap_end: int = 0
     """Step from which it counts the hardest --bootstrap_share; in between the share falls linearly."""
-    bootstrap_share: float = 0.15
+    bootstrap_share: float = 1.0
     """1 always counts all pixels."""
-    dice: float = 1.0
+    dice: float = 0.0
     """Weight of the Dice loss; 0 leaves it out."""
     dice_background: bool = False
     """The Dice loss counts the background as one more class."""
@@ -72,6 +74,11 @@ class CorrespondenceConfig:
         """Whether a run has any of the losses at any time."""
         return self.alpha > 0 and (self.pcl or self.ocl)
 
+    @property
+    def released(self) -> bool:
+        """Whether a run has the pixel-level loss of the authors' code, and the extra key head that it acts on."""
+        return self.alpha > 0 and self.pcl and self.pcl_variant == "released"
+
     def view_side(self, crop_size: int) -> int:
         """Return the side of the view in pixels for a crop."""
         return self.view_size or min(max(crop_size // 32 * 16, 128), crop_size)
@@ -79,17 +86,17 @@ class CorrespondenceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """Optimiser and schedule."""
+    """Optimiser and schedule. A preset states what has no default."""
 
-    optimizer: Literal["adam", "adamw"] = "adamw"
+    optimizer: Literal["adam", "adamw"]
     """adam adds the weight decay to the gradient, adamw shrinks the weights."""
-    lr: float = 1e-5
+    lr: float
     """Learning rate."""
     encoder_lr: float = 1.0
     """Factor on the learning rate of both encoders, but for --deep_encoder_lr."""
     deep_encoder_lr: float = 1.0
     """Factor on the learning rate of the encoders' stages layer2 and layer3."""
-    weight_decay: float = 0.05
+    weight_decay: float
     """Weight decay."""
     lr_schedule: Literal["steps", "cosine", "linear"] = "steps"
     """steps: times 0.1 at each of --lr_drops; cosine, linear: down to 0 at the end."""
@@ -125,11 +132,11 @@ class ValidationConfig:
 class TrainConfig:
     """A training run. The preset of --model, --size and --stage gives the defaults of all other flags."""
 
-    model: str = "xmem"
+    model: str
     """xmem, stcn, stcn-corr, bmvos or emvos."""
-    size: str = "base"
+    size: str
     """base (published) or tiny (laptops)."""
-    stage: str = "2"
+    stage: str
     """0 (static pictures), 1 (BL30K), 2 (videos, the long training), 3 (videos, the short one after 0 or 1), or a
     chain such as 03: each stage starts from the weights of the one before. Flags hold for all its stages."""
     output: Path | None = None
@@ -144,11 +151,11 @@ class TrainConfig:
     imagenet_weights: tuple[Path, ...] = ()
     """Files with torchvision's weights: ResNet-50's and ResNet-18's, or for BMVOS and EMVOS DenseNet-121's; default:
     torchvision's cache, else a download."""
-    iterations: int = 160_000
+    iterations: int
     """Steps."""
     max_minutes: float = 0.0
     """Ends the run after so many minutes, the learning rate's schedule included; 0 has no limit."""
-    batch_size: int = 8
+    batch_size: int
     """Clips of a step, over all processes."""
     accumulate: int = 1
     """Parts in which each process computes its clips of a step, one after the other, to save memory."""
@@ -177,13 +184,18 @@ class TrainConfig:
     print_config: bool = False
     """Print the resolved run and stop."""
     data: DataConfig = field(default_factory=DataConfig)
-    clip: ClipConfig = field(default_factory=ClipConfig)
-    augment: Augmentation = field(default_factory=Augmentation)
-    loss: LossConfig = field(default_factory=LossConfig)
+    clip: ClipConfig
+    augment: Augmentation
+    loss: LossConfig
     correspondence: CorrespondenceConfig = field(default_factory=CorrespondenceConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
+    optim: OptimConfig
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def folder(self) -> Path:
         """Return the folder of the run."""
-        return self.output or Path("runs") / f"{self.model}-{self.size}-s{self.stage}"
+        return self.output or default_folder(self.model, self.size, self.stage)
+
+
+def default_folder(model: str, size: str, chain: str) -> Path:
+    """Return where a run goes that names no --output; `chain` are its stages, such as "03"."""
+    return RUNS / f"{model}-{size}-s{chain}"

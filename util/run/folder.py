@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from util.config.plain import from_plain, plain
-from util.config.train import TrainConfig
+from util.config.train import RUNS, TrainConfig
 from util.files.atomic import atomic_write
 from util.files.checkpoint import read_checkpoint, save_checkpoint
 
@@ -128,7 +128,7 @@ def find_run(resume: str, output: Path | None) -> Path | None:
     if resume == "auto":
         return output if output is not None and (output / RECORD).is_file() else None
     if resume == "latest":
-        root = output or Path("runs")
+        root = output or RUNS
         runs = [path.parent for path in [*root.glob(RECORD), *root.glob(f"*/{RECORD}")]]
         if not runs:
             raise FileNotFoundError(f"--resume latest: there is no run in {root}. Name one, or leave --resume out.")

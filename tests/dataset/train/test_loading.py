@@ -14,11 +14,13 @@ from dataset.clip import ClipRequest
 from dataset.train.loader import build_loader
 from dataset.train.loading import BadSampleError, load_clip
 from dataset.train.videos import find_videos
+from tests.support.runs import video_augmentation, video_clip
 from tests.support.toy_videos import write_davis
-from util.config.data import Augmentation, ClipConfig, DataConfig
-from util.config.train import CorrespondenceConfig, TrainConfig
+from util.config.data import DataConfig
+from util.config.presets import preset
+from util.config.train import CorrespondenceConfig
 
-CLIP, SMALL = ClipConfig(frames=3, max_objects=2), Augmentation(crop_size=32, crop_scale=(0.5, 1.0))
+CLIP, SMALL = video_clip(frames=3, max_objects=2), video_augmentation(crop_size=32, crop_scale=(0.5, 1.0))
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_a_data_set_without_a_good_clip_is_given_up(root: Path) -> None:
 def test_the_loader_passes_on_or_skips_whatever_process_meets_the_file(root: Path, workers: int) -> None:
     data = DataConfig(dataset=(), user_roots=(root,), num_workers=workers)
     alone = CorrespondenceConfig(alpha=0)
-    run = TrainConfig(data=data, clip=CLIP, augment=SMALL, correspondence=alone, batch_size=3, iterations=2)
+    run = replace(preset("xmem"), data=data, clip=CLIP, augment=SMALL, correspondence=alone, batch_size=3, iterations=2)
     cpu = torch.device("cpu")
     with pytest.raises(ValueError) as error:
         list(build_loader(run, cpu))

@@ -23,12 +23,14 @@ from dataset.train.loader import build_loader
 from dataset.train.pictures import find_static
 from dataset.train.sources import find_sources
 from dataset.train.videos import find_videos
+from tests.support.runs import video_augmentation, video_clip
 from tests.support.toy_videos import HEIGHT, WIDTH, draw, write_video
-from util.config.data import Augmentation, ClipConfig, DataConfig
+from util.config.data import DataConfig
+from util.config.presets import preset
 from util.config.train import CorrespondenceConfig, TrainConfig
 from util.files.palette import write_mask
 
-CLIP, SMALL = ClipConfig(frames=3, max_objects=2), Augmentation(crop_size=32, crop_scale=(0.6, 1.0))
+CLIP, SMALL = video_clip(frames=3, max_objects=2), video_augmentation(crop_size=32, crop_scale=(0.6, 1.0))
 MANUAL = CorrespondenceConfig(ocl_objects="manual")
 AUTO = CorrespondenceConfig(ocl_objects="auto")
 BOTH = CorrespondenceConfig()
@@ -320,7 +322,9 @@ def test_a_batch_moves_with_what_is_paired() -> None:
 
 def run_config(root: Path, workers: int, wanted: CorrespondenceConfig) -> TrainConfig:
     data = DataConfig(dataset=(), user_roots=(root,), num_workers=workers)
-    return TrainConfig(data=data, clip=CLIP, augment=SMALL, correspondence=wanted, batch_size=3, iterations=3)
+    return replace(
+        preset("xmem"), data=data, clip=CLIP, augment=SMALL, correspondence=wanted, batch_size=3, iterations=3
+    )
 
 
 def tensors(batch: ClipBatch) -> list[torch.Tensor]:

@@ -7,10 +7,11 @@ import pytest
 from dataset.train.geometry import flip, window
 from dataset.train.pairs import compose, draw_pairing, draw_views, render_view, share_geometry
 from dataset.train.transforms import FILL, FrameTransform, draw_transforms, warp_image
+from tests.support.runs import video_augmentation
 from util.config.data import Augmentation
 from util.config.train import CorrespondenceConfig
 
-AUGMENTATION = Augmentation(crop_size=128)
+AUGMENTATION = video_augmentation(crop_size=128)
 BOTH = CorrespondenceConfig()
 RELEASED = CorrespondenceConfig(pcl_variant="released", ocl=False)
 PLAIN = np.array([1.0, 1, 1, 0])
@@ -72,7 +73,7 @@ def test_a_view_is_a_window_of_the_crop() -> None:
     "crop, wanted, side", [(384, 0, 192), (256, 0, 128), (128, 0, 128), (96, 0, 96), (384, 96, 96)]
 )
 def test_the_side_of_the_view(crop: int, wanted: int, side: int) -> None:
-    augmentation = Augmentation(crop_size=crop)
+    augmentation = video_augmentation(crop_size=crop)
     rng, transforms = draw(0, augmentation)
     views = draw_views(rng, transforms, 0, augmentation, CorrespondenceConfig(view_size=wanted))
     assert views[0].size == side
@@ -80,7 +81,7 @@ def test_the_side_of_the_view(crop: int, wanted: int, side: int) -> None:
 
 def test_a_spline_is_carried_into_the_view() -> None:
     """The view equals what the warped crop shows in the window."""
-    augmentation = Augmentation(crop_size=128, spline=1.0, spline_sigma=0.05)
+    augmentation = video_augmentation(crop_size=128, spline=1.0, spline_sigma=0.05)
     y, x = np.mgrid[:240, :320].astype(np.float32)
     picture = (np.stack([np.sin(x / 9), np.cos(y / 11), np.sin((x + y) / 15)], axis=-1) * 100 + 128).astype(np.uint8)
     for seed in range(5):
@@ -131,7 +132,7 @@ def test_without_the_pixel_loss_there_is_no_view() -> None:
 
 
 def test_the_pair_shares_geometry_and_no_colour() -> None:
-    _, transforms = draw(1, Augmentation(crop_size=128, spline=0.5))
+    _, transforms = draw(1, video_augmentation(crop_size=128, spline=0.5))
     for pair in (0, 1):
         shared = share_geometry(transforms, pair)
         assert len(shared) == 3 and shared[pair + 1].field is transforms[pair].field

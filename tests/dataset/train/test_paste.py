@@ -15,23 +15,20 @@ from dataset.train.pictures import find_static
 from dataset.train.render import visible_objects
 from dataset.train.sources import find_sources
 from dataset.train.transforms import draw_transforms
+from tests.support.runs import video_augmentation, video_clip
 from tests.support.toy_datasets import static_set
-from tests.support.toy_videos import write_davis
-from util.config.data import Augmentation, ClipConfig, DataConfig
+from util.config.data import DataConfig
+from util.config.presets import preset
 from util.config.train import CorrespondenceConfig, TrainConfig
 
-CLIP = ClipConfig(frames=3, max_objects=1, gaps=(1,), gap_starts=(0.0,))
-SMALL = Augmentation(crop_size=32, crop_scale=(0.9, 1.0), crop_ratio=1.0, degrees=0.0, shear=0.0)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_davis(tmp_path_factory.mktemp("davis"), {"a": 5, "b": 4, "c": 6}) / "trainval"
+CLIP = video_clip(frames=3, max_objects=1, gaps=(1,), gap_starts=(0.0,))
+SMALL = video_augmentation(crop_size=32, crop_scale=(0.9, 1.0), crop_ratio=1.0, degrees=0.0, shear=0.0)
 
 
 def run(root: Path, paste: float, min_object_pixels: int = 0) -> TrainConfig:
     data = DataConfig(dataset=(), user_roots=(root,), num_workers=0)
-    return TrainConfig(
+    return replace(
+        preset("xmem"),
         data=data,
         clip=replace(CLIP, min_object_pixels=min_object_pixels),
         augment=replace(SMALL, paste=paste),
@@ -182,9 +179,9 @@ def test_consecutive_frames_either_way(root: Path) -> None:
 @pytest.mark.parametrize("name", ["paste", "vertical_flip"])
 def test_values_out_of_range_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} 1.5: expected a probability, 0 to 1."):
-        Augmentation(**{name: 1.5})  # type: ignore[arg-type]
+        video_augmentation(**{name: 1.5})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="min_object_pixels -1: expected at least 0."):
-        ClipConfig(min_object_pixels=-1)
+        video_clip(min_object_pixels=-1)
 
 
 def test_a_clip_for_the_correspondence_losses_stays_as_it_is() -> None:

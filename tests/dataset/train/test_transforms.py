@@ -16,14 +16,14 @@ from dataset.train.transforms import (
     warp_image,
     warp_mask,
 )
-from util.config.data import Augmentation
+from tests.support.runs import video_augmentation
 
 PLAIN = (np.array([1.0, 1, 1, 0]),)
-STILL = Augmentation(
+STILL = video_augmentation(
     crop_size=64, crop_scale=(1.0, 1.0), crop_ratio=1.0, flip=0.0, grey=0.0, degrees=0.0, shear=0.0,
     clip_jitter=(0.0, 0.0, 0.0, 0.0), frame_jitter=(0.0, 0.0, 0.0, 0.0),
 )  # fmt: skip
-RICH = Augmentation(crop_size=64, spline=0.5, zoom=(0.8, 1.5), clip_jitter=(0.1, 0.1, 0.1, 0.05))
+RICH = video_augmentation(crop_size=64, spline=0.5, zoom=(0.8, 1.5), clip_jitter=(0.1, 0.1, 0.1, 0.05))
 
 
 def smooth_picture(height: int, width: int) -> np.ndarray:
@@ -210,6 +210,6 @@ def test_grey() -> None:
 
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="crop_size 100: expected a multiple of 16"):
-        Augmentation(crop_size=100)
+        video_augmentation(crop_size=100)
     with pytest.raises(ValueError, match="crop_scale 0.5 0.2: expected 0 < smallest <= largest <= 1"):
-        Augmentation(crop_scale=(0.5, 0.2))
+        video_augmentation(crop_scale=(0.5, 0.2))

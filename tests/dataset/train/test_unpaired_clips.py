@@ -10,12 +10,12 @@ from dataset.train.pictures import find_static
 from dataset.train.sources import Source
 from dataset.train.videos import find_videos
 from tests.support.paths import DATA
+from tests.support.runs import video_augmentation, video_clip
 from tests.support.toy_videos import draw, write_video
-from util.config.data import Augmentation, ClipConfig
 
 # Written by `record` with the code before the correspondence losses (commit 264a6f6).
 GOLDEN = DATA / "clip_draws.npz"
-AUGMENTATION = Augmentation(crop_size=32, zoom=(0.8, 1.5), frame_scale=(0.9, 1.1), spline=0.5)
+AUGMENTATION = video_augmentation(crop_size=32, zoom=(0.8, 1.5), frame_scale=(0.9, 1.1), spline=0.5)
 
 
 def load_clips(root: Path) -> list[Clip]:
@@ -32,7 +32,7 @@ def load_clips(root: Path) -> list[Clip]:
     sources.extend(find_static(root / "static"))
     clips = []
     for number, source in enumerate(sources):
-        config = ClipConfig(frames=6 if number == 1 else 3, max_objects=1)
+        config = video_clip(frames=6 if number == 1 else 3, max_objects=1)
         for seed in range(12):
             request = ClipRequest(source=number, video=seed % len(source), max_gap=5, seed=seed)
             clips.append(source.load(request, config, AUGMENTATION))

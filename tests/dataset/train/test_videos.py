@@ -16,13 +16,15 @@ from dataset.train.loader import build_loader
 from dataset.train.pictures import find_static, read_static_mask
 from dataset.train.sources import find_sources
 from dataset.train.videos import VideoSource, find_videos
+from tests.support.runs import video_augmentation, video_clip
 from tests.support.toy_videos import HEIGHT, WIDTH, write_davis, write_video
-from util.config.data import Augmentation, ClipConfig, DataConfig
+from util.config.data import DataConfig
+from util.config.presets import preset
 from util.config.train import CorrespondenceConfig, TrainConfig
 from util.files.palette import write_mask
 
-CLIP = ClipConfig(frames=3, max_objects=2)
-SMALL = Augmentation(crop_size=32, crop_scale=(0.9, 1.0), crop_ratio=1.0, degrees=0.0, shear=0.0)
+CLIP = video_clip(frames=3, max_objects=2)
+SMALL = video_augmentation(crop_size=32, crop_scale=(0.9, 1.0), crop_ratio=1.0, degrees=0.0, shear=0.0)
 
 
 def request(video: int = 0, seed: int = 0, frames: tuple[int, ...] | None = None) -> ClipRequest:
@@ -244,7 +246,9 @@ def test_static_errors_are_named(tmp_path: Path) -> None:
 def run_config(root: Path, workers: int) -> TrainConfig:
     data = DataConfig(dataset=(), user_roots=(root, root), user_weights=(2, 1), num_workers=workers)
     alone = CorrespondenceConfig(alpha=0)
-    return TrainConfig(data=data, clip=CLIP, augment=SMALL, correspondence=alone, batch_size=3, iterations=4)
+    return replace(
+        preset("xmem"), data=data, clip=CLIP, augment=SMALL, correspondence=alone, batch_size=3, iterations=4
+    )
 
 
 def same(a: ClipBatch, b: ClipBatch) -> bool:

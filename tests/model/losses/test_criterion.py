@@ -16,18 +16,12 @@ from model.losses.criterion import clip_losses, loss_weights
 from model.spacetime.network import MatchingNetwork
 from model.training.state import TrainState, build_state
 from model.weights import load_checkpoint
-from tests.support.toy_videos import write_davis
 from util.config.check import check_correspondence
 from util.config.presets import preset
 from util.config.train import TrainConfig
 from util.files.checkpoint import read_checkpoint
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_davis(tmp_path_factory.mktemp("davis"), {"a": 6, "b": 5}) / "trainval"
 
 
 def small_run(

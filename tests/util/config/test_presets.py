@@ -13,11 +13,11 @@ from dataset.train.loader import build_loader
 from dataset.train.sources import find_sources
 from inference.validate import check_validation, open_validation
 from model.training.optim import learning_rate
+from tests.support.runs import TWOFRAME, error_of
 from tests.support.toy_datasets import static_set
 from tests.support.toy_videos import write_davis
-from tests.train.test_train import error_of
-from util.config.presets import MODELS, REFERENCE_MODELS, STAGES, preset
-from util.config.train import TrainConfig, ValidationConfig
+from util.config.presets import PRESETS, STAGES, preset
+from util.config.train import ValidationConfig
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("model", REFERENCE_MODELS)
+@pytest.mark.parametrize("model", TWOFRAME)
 def test_published_values(model: str) -> None:
     static, video = preset(model, "base", "0"), preset(model, "base", "2")
     for run, frames, batch in ((static, 5, 16), (video, 10, 8)):
@@ -53,18 +53,18 @@ def test_published_values(model: str) -> None:
 
 
 def test_other_networks_never_paste() -> None:
-    for model in set(MODELS) - set(REFERENCE_MODELS):
+    for model in set(PRESETS) - set(TWOFRAME):
         for size in ("base", "tiny"):
             runs = [preset(model, size, stage) for stage in STAGES]
             assert {run.augment.paste + run.augment.vertical_flip + run.clip.min_object_pixels for run in runs} == {0}
 
 
 def test_no_preset_chooses_a_checkpoint_by_itself() -> None:
-    runs = [preset(model, size, stage) for model in MODELS for size in ("base", "tiny") for stage in STAGES]
+    runs = [preset(model, size, stage) for model in PRESETS for size in ("base", "tiny") for stage in STAGES]
     assert {run.validation.validate_every for run in runs} == {0}
 
 
-@pytest.mark.parametrize("model", REFERENCE_MODELS)
+@pytest.mark.parametrize("model", TWOFRAME)
 def test_a_chain_of_their_stages(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     train.command_line(["--model", model, "--stage", "02", "--paste", "0.5", "--print_config"])
     static, video = json.loads(capsys.readouterr().out)
@@ -92,7 +92,7 @@ def test_a_warning_where_the_reported_videos_choose(root: Path, caplog: pytest.L
         check_validation(replace(val, val_split="train"))
         check_validation(replace(val, val_split="train", val_list=held_out))
         assert not caplog.text
-        train.check(replace(TrainConfig(), validation=val))
+        train.check(replace(preset("xmem"), validation=val))
     assert "best.pth is chosen on d17 val: its figures there are those of the best of many" in caplog.text
 
 

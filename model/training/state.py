@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from model.box import checkpoint_path
 from model.build import REFERENCE_NETWORKS, build_model
 from model.layers.batch_norm import freeze_batch_norm, synchronise_batch_norm
 from model.pretrained import has_imagenet_weights, load_imagenet
@@ -179,7 +180,7 @@ def load_start(model: MatchingNetwork | ReferenceNetwork, config: TrainConfig) -
     """Load the weights that a stage starts from, and say which: --checkpoint's, ImageNet's, or none."""
     if config.checkpoint is not None:
         source = f"checkpoint {config.checkpoint}"
-        saved = read_checkpoint(config.checkpoint)
+        saved = read_checkpoint(checkpoint_path(config.checkpoint))
         if saved.get("format") == FORMAT and saved.get("stage", "") > config.stage:
             raise ValueError(
                 f"{source} is of stage {saved['stage']}, stage {config.stage} comes before it: stages build on each "

@@ -14,6 +14,8 @@ from util.run.folder import LAST, find_run, read_record
 
 logger = logging.getLogger(__name__)
 
+# The packaged network (`model.box`) by its name as --checkpoint, and its size.
+_BOX, _BOX_SIZE = "box", "small"
 _USUAL = {"model": "xmem", "size": "base", "stage": "2"}  # what is trained unless the command line says otherwise
 
 
@@ -67,8 +69,10 @@ def _given(words: Sequence[str]) -> dict[str, str]:
     found = {}
     for word, following in zip(words, [*words[1:], ""], strict=True):
         name, _, value = word.removeprefix("--").partition("=")
-        if word.startswith("--") and name in (*_USUAL, "output", "resume"):
+        if word.startswith("--") and name in (*_USUAL, "output", "resume", "checkpoint"):
             found[name] = value or following
+    if found.get("checkpoint") == _BOX:
+        found.setdefault("size", _BOX_SIZE)
     return found
 
 

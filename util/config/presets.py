@@ -224,6 +224,26 @@ def tiny(model: str, stage: str) -> TrainConfig:
     )
 
 
+def small(stage: str) -> TrainConfig:
+    """Return a run for XMem of the network in the box's size: `tiny`, and what that network's training had.
+
+    `python train.py --model xmem --size small --stage 2 --dataset davis static --max_minutes 100`, one CPU core.
+    """
+    run = tiny("xmem", stage)
+    return replace(
+        run,
+        size="small",
+        augment=replace(
+            run.augment,
+            clip_jitter=(0.4, 0.4, 0.4, 0.08),
+            frame_jitter=(0.05, 0.05, 0.05, 0.01),
+            frame_scale=(0.9, 1.1),
+        ),
+        correspondence=replace(run.correspondence, ocl=False),
+        optim=replace(run.optim, lr=8e-4, weight_decay=0.05, warmup_steps=100, ema=0.998),
+    )
+
+
 def tiny_twoframe(model: str, stage: str) -> TrainConfig:
     """Return `tiny` for BMVOS and EMVOS: one object, clips of 4 frames, objects pasted; 10 minutes do."""
     run = tiny(model, stage)
@@ -240,7 +260,7 @@ def tiny_twoframe(model: str, stage: str) -> TrainConfig:
 
 # The run of each network and size, a function of the stage.
 PRESETS: dict[str, dict[str, Callable[[str], TrainConfig]]] = {
-    "xmem": {"base": xmem, "tiny": lambda stage: tiny("xmem", stage)},
+    "xmem": {"base": xmem, "small": small, "tiny": lambda stage: tiny("xmem", stage)},
     "stcn": {"base": stcn, "tiny": lambda stage: tiny("stcn", stage)},
     "stcn-corr": {"base": stcn_corr, "tiny": lambda stage: tiny("stcn-corr", stage)},
     "bmvos": {"base": bmvos, "tiny": lambda stage: tiny_twoframe("bmvos", stage)},

@@ -31,8 +31,7 @@ from inference.scoring.official import score_officially
 from inference.scoring.table import ScoreTask, find_metric
 from model import box
 from model.build import build_model
-from model.spacetime.network import MatchingNetwork
-from model.twoframe.network import ReferenceNetwork
+from model.network import VOSNetwork
 from model.weights import load_checkpoint
 from util.cli import run
 from util.device import peak_memory_bytes, resolve_precision, select_device
@@ -185,7 +184,7 @@ def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> d
     return finished
 
 
-def load_model(config: EvalConfig) -> tuple[MatchingNetwork | ReferenceNetwork, str]:
+def load_model(config: EvalConfig) -> tuple[VOSNetwork, str]:
     """Return the network and, for the run's record, where its weights come from."""
     if config.model is not None:
         return build_model(config.model, size=config.model_size), f"random {config.model} {config.model_size}"

@@ -29,7 +29,8 @@ from model.losses.criterion import clip_losses, loss_weights, pixel_share
 from model.losses.segmentation import mean_iou, total_loss
 from model.spacetime.unroll import ClipOutput
 from model.training.optim import clip_gradient, learning_rate, set_learning_rate
-from model.training.state import TrainState, build_state, payload, progress, weights_payload
+from model.training.start import build_state, check_network
+from model.training.state import TrainState, payload, progress, weights_payload
 from util import cli
 from util.config.check import check_correspondence, check_ranges
 from util.config.plain import plain
@@ -96,6 +97,7 @@ def check(config: TrainConfig) -> None:
     check_ranges(config)
     processes = distributed.world_size()
     clips = Shard(ranks=processes, accumulate=config.accumulate).part_size(config.batch_size)
+    check_network(config)
     check_correspondence(config, clips, processes)
     if config.validation.validate_every:
         check_validation(config.validation)

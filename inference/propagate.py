@@ -11,17 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dataset.evaluate.prepare import Resizing
 from dataset.evaluate.video import Video, VideoFrame, open_video
 from inference.config import InferenceConfig
-from inference.segmenter import Segmenter, build_segmenter
-from inference.twoframe_segmenter import ReferenceSegmenter
-from model.spacetime.network import MatchingNetwork
-from model.twoframe.network import ReferenceNetwork
+from inference.interface import VOSSegmenter
+from inference.segmenter import build_segmenter
+from model.network import VOSNetwork
 from util.device import synchronize
-
-# As published for BMVOS and EMVOS.
-_REFERENCE_RESIZING = Resizing(bicubic=True, native_below=1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +70,7 @@ class Stopwatch:
 
 
 def segment_video(
-    model: MatchingNetwork | ReferenceNetwork,
+    model: VOSNetwork,
     frames: str | Path,
     masks: str | Path,
     size: int = 480,
@@ -112,13 +107,13 @@ def segment_video(
 class View:
     """One of the ways in which a video is shown to a segmenter: the shorter side in pixels, and whether mirrored."""
 
-    segmenter: Segmenter | ReferenceSegmenter
+    segmenter: VOSSegmenter
     size: int
     mirrored: bool
 
 
 def build_views(
-    model: MatchingNetwork | ReferenceNetwork,
+    model: VOSNetwork,
     sizes: Sequence[int] = (480,),
     *,
     flip: bool = False,
@@ -157,8 +152,7 @@ def propagate(
     for view in views:
         view.segmenter.reset()
     sizes = list(dict.fromkeys(view.size for view in views))
-    resizing = _REFERENCE_RESIZING if isinstance(segmenter, ReferenceSegmenter) else Resizing()
-    for at_sizes in zip(*(video.frames(size, resizing) for size in sizes), strict=True):
+    for at_sizes in zip(*(video.frames(size, segmenter.resizing) for size in sizes), strict=True):
         frames = dict(zip(sizes, at_sizes, strict=True))
         first = at_sizes[0]
         watch.start(segmenter.device)
@@ -195,7 +189,7 @@ def _step(view: View, frame: VideoFrame) -> Tensor:
     return prob.flip(-1) if view.mirrored else prob
 
 
-def _frame(segmenter: Segmenter | ReferenceSegmenter, frame: VideoFrame, probs: Sequence[Tensor]) -> SegmentedFrame:
+def _frame(segmenter: VOSSegmenter, frame: VideoFrame, probs: Sequence[Tensor]) -> SegmentedFrame:
     prob = merge_probabilities(probs, frame.rgb.shape[:2])
     return SegmentedFrame(
         name=frame.name,

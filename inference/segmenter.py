@@ -1,40 +1,51 @@
 """Streaming segmentation: one frame in, one probability map out."""
 
-from typing import overload
+import logging
+from collections.abc import Callable
+from typing import Any, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dataset.evaluate.prepare import Resizing
 from inference.config import InferenceConfig
 from inference.inputs import check_image, check_known, id_mask, read_mask
+from inference.interface import VOSSegmenter
 from inference.memory.group import MemoryLimits
 from inference.memory.objects import ObjectTable
 from inference.snapshot import Snapshot, check_origin, copied
-from inference.twoframe_segmenter import ReferenceSegmenter
+from inference.twoframe_segmenter import TwoFrameSegmenter
+from model import box
 from model.aggregate import aggregate
+from model.build import find_network
 from model.fast import fold_batch_norm
-from model.spacetime.network import STRIDE, KeyFeatures, MatchingNetwork
-from model.twoframe.network import ReferenceNetwork
+from model.network import STRIDE, VOSNetwork
+from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
+from model.weights import load_checkpoint
 from util.device import autocast
 from util.image import pad, padding_to_multiple
 
+logger = logging.getLogger(__name__)
+
 _NUMBERS = ("_size", "_frame", "_last_memory", "_last_deep_update")  # all that a segmenter is beside its objects
-_DEFAULT_TOP_K = {"xmem": 30, "stcn": 20, "stcn-corr": 20}
 
 
 class Segmenter:
     """Segments one video, frame by frame. Use `build_segmenter` to make one and `reset` between videos."""
 
-    def __init__(self, network: MatchingNetwork, config: InferenceConfig, device: torch.device) -> None:
+    resizing = Resizing()
+
+    def __init__(self, network: SpaceTimeNetwork, config: InferenceConfig, device: torch.device) -> None:
         """Prepare for a first frame; the network must be on `device` in eval mode."""
         self.config = config
         self.device = device
         self._network = network
-        self._is_xmem = network.config.name == "xmem"
-        top_k = _DEFAULT_TOP_K[network.config.name] if config.top_k is None else config.top_k
-        self._top_k = top_k or None
-        self._long_term = self._is_xmem and config.enable_long_term
+        row = find_network(network.config.name)
+        self._top_k = (row.top_k if config.top_k is None else config.top_k) or None
+        self._long_term = row.long_term and config.enable_long_term
+        # Where long-term memory is possible, a frame is remembered for good or not at all.
+        self._include_last = config.include_last and not row.long_term
         self.reset()
 
     def reset(self) -> None:
@@ -173,7 +184,7 @@ class Segmenter:
     def _remember(
         self, image: Tensor, features: KeyFeatures, prob_LHW: Tensor, remember: bool, deep_update: bool, last: bool
     ) -> None:
-        temporary = self.config.include_last and not self._is_xmem and not remember and not last
+        temporary = self._include_last and not remember and not last
         if not remember and not temporary:
             return
         objects = self._objects
@@ -188,41 +199,51 @@ class Segmenter:
             self._last_deep_update = self._frame
 
 
+# How the networks of a family segment; `model.build` has each network's.
+SEGMENTERS: dict[str, Callable[[Any, InferenceConfig, torch.device], VOSSegmenter]] = {
+    "space-time": Segmenter,
+    "two-frame": TwoFrameSegmenter,
+}
+
+
 @overload
 def build_segmenter(
-    model: MatchingNetwork, config: InferenceConfig | None = None, device: torch.device | str | None = None
+    model: SpaceTimeNetwork | None = None,
+    config: InferenceConfig | None = None,
+    device: torch.device | str | None = None,
 ) -> Segmenter: ...
 
 
 @overload
 def build_segmenter(
-    model: MatchingNetwork | ReferenceNetwork,
-    config: InferenceConfig | None = None,
-    device: torch.device | str | None = None,
-) -> Segmenter | ReferenceSegmenter: ...
+    model: VOSNetwork, config: InferenceConfig | None = None, device: torch.device | str | None = None
+) -> VOSSegmenter: ...
 
 
 def build_segmenter(
-    model: MatchingNetwork | ReferenceNetwork,
-    config: InferenceConfig | None = None,
-    device: torch.device | str | None = None,
-) -> Segmenter | ReferenceSegmenter:
+    model: VOSNetwork | None = None, config: InferenceConfig | None = None, device: torch.device | str | None = None
+) -> VOSSegmenter:
     """Prepare a network for segmenting.
 
     Args:
         model: any network of `build_model` or `load_checkpoint`; it moves to `device` if one is given. The segmenter
-            works on a copy in eval mode that shares its weights, save those that BatchNorm is folded into.
+            works on a copy in eval mode that shares its weights, save those that BatchNorm is folded into. By default
+            the small network in the box, which the log says.
         config: settings; the defaults are those of the published results.
         device: where to compute; the model's own device by default.
 
     Returns:
-        A `ReferenceSegmenter` for BMVOS and EMVOS, else a `Segmenter`; both are used in the same way.
+        The segmenter of the network's family; all are used in the same way.
+
+    Raises:
+        ValueError: the table of networks has none of the model's name.
     """
+    if model is None:
+        logger.info(box.NOTICE)
+        model = load_checkpoint(box.NAME)
     target = torch.device(device) if device is not None else next(model.parameters()).device
+    family = find_network(model.config.name).family
     network = fold_batch_norm(model.to(target))
     if target.type in ("cpu", "cuda"):
         network = network.to(memory_format=torch.channels_last)
-    settings = config or InferenceConfig()
-    if isinstance(network, ReferenceNetwork):
-        return ReferenceSegmenter(network, settings, target)
-    return Segmenter(network, settings, target)
+    return SEGMENTERS[family.name](network, config or InferenceConfig(), target)

@@ -6,16 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dataset.evaluate.prepare import Resizing
 from inference.config import InferenceConfig
 from inference.inputs import check_image, check_known, id_mask, read_mask
 from inference.snapshot import Snapshot, check_origin, copied
 from model.aggregate import LOGIT_LIMIT, soft_odds
-from model.spacetime.network import STRIDE
+from model.network import STRIDE
 from model.twoframe.network import (
     History,
     Reference,
-    ReferenceFeatures,
-    ReferenceNetwork,
+    TwoFrameFeatures,
+    TwoFrameNetwork,
     extend_history,
     refer,
     start_history,
@@ -38,14 +39,16 @@ class _Anchor:
         return _Anchor([self.ids[index] for index in kept], self.reference.select(kept))
 
 
-class ReferenceSegmenter:
+class TwoFrameSegmenter:
     """Segments one video, frame by frame; used like `Segmenter`. Use `build_segmenter` to make one.
 
     A frame's features are computed once, for all objects, and are kept for the next frame. Every object is matched with
     the frame in which it was last given.
     """
 
-    def __init__(self, network: ReferenceNetwork, config: InferenceConfig, device: torch.device) -> None:
+    resizing = Resizing(bicubic=True, native_below=1000)  # as published
+
+    def __init__(self, network: TwoFrameNetwork, config: InferenceConfig, device: torch.device) -> None:
         """Prepare for a first frame; the network must be on `device` in eval mode."""
         self.config = config
         self.device = device
@@ -150,7 +153,7 @@ class ReferenceSegmenter:
         self._previous = None if state["previous"] is None else Reference(*state["previous"])
         self._history = state["history"]
 
-    def _predict(self, features: ReferenceFeatures) -> Tensor:
+    def _predict(self, features: TwoFrameFeatures) -> Tensor:
         """Return every known object's log-odds [O,H,W]."""
         assert self._previous is not None
         # The network wants the objects of an anchor side by side.
@@ -177,7 +180,7 @@ class ReferenceSegmenter:
         ordered = self._ids + [i for i in given_ids if i not in self._ids]
         return torch.stack([logits[i] for i in ordered])
 
-    def _remember(self, features: ReferenceFeatures, prob_1OHW: Tensor, given_ids: list[int]) -> None:
+    def _remember(self, features: TwoFrameFeatures, prob_1OHW: Tensor, given_ids: list[int]) -> None:
         """Make the frame the previous one, and the anchor of the objects that were given in it."""
         known = len(self._ids)
         self._ids += [i for i in given_ids if i not in self._ids]

@@ -19,8 +19,7 @@ from inference.propagate import build_views, propagate
 from inference.report import make_report, score_folders
 from inference.scoring.sequences import FrameValues
 from inference.segmenter import InferenceConfig
-from model.spacetime.network import MatchingNetwork
-from model.twoframe.network import ReferenceNetwork
+from model.network import VOSNetwork
 from util.config.train import ValidationConfig
 from util.files.palette import write_mask
 from util.parallel import distributed
@@ -32,7 +31,7 @@ REPORTED = ("d16", "d17")  # papers report these on the very split that is easie
 
 
 def validate(
-    model: MatchingNetwork | ReferenceNetwork,
+    model: VOSNetwork,
     config: ValidationConfig,
     device: torch.device,
     weights: Mapping[str, Tensor] | None = None,
@@ -110,7 +109,7 @@ def check_validation(config: ValidationConfig) -> None:
 
 
 def _score(
-    model: MatchingNetwork | ReferenceNetwork,
+    model: VOSNetwork,
     evaluation: EvaluationSet,
     videos: Sequence[Video],
     config: ValidationConfig,

@@ -12,8 +12,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from model.spacetime.network import MatchingNetwork
-from model.twoframe.network import ReferenceNetwork
 from util.files.checkpoint import read_checkpoint
 from util.files.download import DownloadError, Options, download
 
@@ -29,12 +27,14 @@ class ImageNetWeights:
 
     Attributes:
         name: of the network.
+        file: what a user calls it.
         url: of the file, whose name holds the start of its SHA-256.
         mark: a weight that tells it from the others.
         shape: of that weight.
     """
 
     name: str
+    file: str
     url: str
     mark: str
     shape: tuple[int, ...]
@@ -42,18 +42,21 @@ class ImageNetWeights:
 
 RESNET50 = ImageNetWeights(
     name="ResNet-50",
+    file="resnet50.pth",
     url="https://download.pytorch.org/models/resnet50-0676ba61.pth",
     mark="layer1.0.conv3.weight",
     shape=(256, 64, 1, 1),
 )
 RESNET18 = ImageNetWeights(
     name="ResNet-18",
+    file="resnet18.pth",
     url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
     mark="layer3.1.conv2.weight",
     shape=(256, 256, 3, 3),
 )
 DENSENET121 = ImageNetWeights(
     name="DenseNet-121",
+    file="densenet121.pth",
     url="https://download.pytorch.org/models/densenet121-a639ec97.pth",
     mark="features.transition3.conv.weight",
     shape=(512, 1024, 1, 1),
@@ -66,7 +69,10 @@ def has_imagenet_weights(size: str) -> bool:
 
 
 def load_imagenet(
-    model: MatchingNetwork | ReferenceNetwork, files: Sequence[Path] = (), options: Options | None = None
+    model: nn.Module,
+    encoders: Mapping[str, ImageNetWeights],
+    files: Sequence[Path] = (),
+    options: Options | None = None,
 ) -> None:
     """Load ImageNet weights into the encoders of a base network.
 
@@ -75,26 +81,23 @@ def load_imagenet(
 
     Args:
         model: the network.
+        encoders: its modules with encoders, and the weights of each; the network's row in `model.build` has them.
         files: those that it needs, in any order; none of them: torchvision's cache, else a download into it.
         options: of the download.
 
     Raises:
         ValueError: they cannot be had or are the wrong ones; the message says both ways on.
     """
-    wanted: list[tuple[nn.Module, ImageNetWeights]]
-    if isinstance(model, ReferenceNetwork):
-        wanted, named = [(model.vos.encoder, DENSENET121)], "densenet121.pth"
-    else:
-        wanted, named = [(model.key_encoder, RESNET50), (model.value_encoder, RESNET18)], "resnet50.pth resnet18.pth"
-    for encoder, file in wanted:
+    for name, wanted in encoders.items():
         try:
-            weights = _from_files(file, files) if files else _from_cache(file, options)
+            weights = _from_files(wanted, files) if files else _from_cache(wanted, options)
         except (FileNotFoundError, ValueError, OSError) as error:
             raise ValueError(
-                f"no ImageNet weights ({file.name}) for the encoders: {str(error).rstrip('.')}. Give torchvision's "
-                f"files with --imagenet_weights {named}, or start from random weights with --no_pretrained."
+                f"no ImageNet weights ({wanted.name}) for the encoders: {str(error).rstrip('.')}. Give torchvision's "
+                f"files with --imagenet_weights {' '.join(each.file for each in encoders.values())}, or start from "
+                "random weights with --no_pretrained."
             ) from error
-        _load(encoder, weights)
+        _load(model.get_submodule(name), weights)
 
 
 def _from_files(wanted: ImageNetWeights, files: Sequence[Path]) -> Mapping[str, Tensor]:

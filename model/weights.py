@@ -3,16 +3,14 @@
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from model.box import checkpoint_path
-from model.build import REFERENCE_NETWORKS, build_model
-from model.spacetime.network import SIZES, MatchingNetwork, ModelConfig
-from model.twoframe.network import REFERENCE_SIZES, ReferenceNetwork
+from model.build import NETWORKS, build_model, find_network
+from model.network import ModelConfig, VOSNetwork
 from util.files.checkpoint import read_checkpoint
 from util.image import IMAGENET_MEAN, IMAGENET_STD
 
@@ -29,31 +27,11 @@ _TRAINING_ONLY = ("key_proj2.",)
 _LISTED = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class Signature:
-    """How the weights of a network are told from those of the others."""
-
-    name: str
-    has: tuple[str, ...]
-    lacks: tuple[str, ...] = ()
-
-
-_SIGNATURES = (
-    Signature(name="xmem", has=("key_proj.d_proj.weight", "key_proj.e_proj.weight")),
-    Signature(name="stcn", has=("key_comp.weight", "decoder.compress.conv1.weight")),
-    Signature(name="stcn-corr", has=("decoder.fuser.block1.conv1.weight",), lacks=("key_proj.d_proj.weight",)),
-    Signature(name="bmvos", has=("vos.matcher.conv.conv.weight", "vos.mask_embedder.conv1.conv.weight")),
-    Signature(name="emvos", has=("vos.matcher.conv1.conv.weight", "vos.matcher.conv2.conv.weight")),
-)
-# Where a reference network's key is made, by the network's name.
-_REFERENCE_KEY = {"bmvos": "vos.matcher.conv.conv.weight", "emvos": "vos.matcher.conv1.conv.weight"}
 # What the released encoders normalise pictures with; ours get normalised pictures.
 _NORMALISATION = {"vos.encoder.mean": IMAGENET_MEAN, "vos.encoder.std": IMAGENET_STD}
 
 
-def load_checkpoint(
-    path: str | os.PathLike[str], device: str | torch.device = "cpu"
-) -> MatchingNetwork | ReferenceNetwork:
+def load_checkpoint(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> VOSNetwork:
     """Build the network that a checkpoint is for, from its keys and shapes, with its weights.
 
     Reads released files of STCN, stcn-corr, XMem, BMVOS and EMVOS (bare, with a `module.` prefix, nested) and our own,
@@ -70,15 +48,13 @@ def load_checkpoint(
     source = f"checkpoint {os.fspath(path)}"
     weights = extract_weights(read_checkpoint(checkpoint_path(path)), source)
     config = identify(weights, source)
-    sizes = {"key_dim": config.key_dim}
-    if config.name not in REFERENCE_NETWORKS:
-        sizes |= {name: getattr(config, name) for name in ("value_dim", "hidden_dim", "mask_channels")}
-    model = build_model(config.name, config.size, **sizes)
+    sizes = find_network(config.name).family.sizes[config.size]
+    model = build_model(config.name, config.size, **{name: getattr(config, name) for name in sizes})
     load_weights(model, weights, source)
     return model.eval().to(device)
 
 
-def load_weights(model: MatchingNetwork | ReferenceNetwork, state_dict: Mapping[str, Any], source: str) -> None:
+def load_weights(model: VOSNetwork, state_dict: Mapping[str, Any], source: str) -> None:
     """Load weights into a network, all of them and nothing else, and log every conversion.
 
     A value encoder of 4 input channels (stage 0) becomes one of 5 with zeros for the new channel (the other objects'
@@ -150,43 +126,34 @@ def identify(weights: Mapping[str, Tensor], source: str) -> ModelConfig:
     """
     name = _guess_name(weights)
     if name is None:
-        known = ", ".join(signature.name for signature in _SIGNATURES)
         raise ValueError(
-            f"{source} is of an unknown architecture: it starts with {_some(list(weights))}. Expected one of {known}"
+            f"{source} is of an unknown architecture: it starts with {_some(list(weights))}. "
+            f"Expected one of {', '.join(NETWORKS)}"
         )
+    row = find_network(name)
     try:
-        if name in _REFERENCE_KEY:
-            key_dim, stride_16_channels = weights[_REFERENCE_KEY[name]].shape[:2]
-            sizes = {preset.trunk.channels[2]: kind for kind, preset in REFERENCE_SIZES.items()}
-            size = _guess_size(stride_16_channels, sizes, source)
-            return ModelConfig(name=name, size=size, key_dim=key_dim, value_dim=0, hidden_dim=0, mask_channels=0)
-        stride_16_channels = weights["key_proj.key_proj.weight"].shape[1]
-        sizes = {preset.key_trunk.channels[2]: kind for kind, preset in SIZES.items()}
-        update = weights.get("decoder.hidden_update.transform.weight")
-        return ModelConfig(
-            name=name,
-            size=_guess_size(stride_16_channels, sizes, source),
-            key_dim=weights["key_proj.key_proj.weight"].shape[0],
-            value_dim=weights["value_encoder.fuser.block2.conv2.weight"].shape[0],
-            hidden_dim=0 if update is None else update.shape[0] // 3,  # three gates
-            mask_channels=weights[_MASK_CONV].shape[1] - 3,  # on top of the image's three
-        )
+        key_dim, stride_16_channels = weights[row.key_weight].shape[:2]
+        size = _guess_size(stride_16_channels, row.family.trunk_channels, source)
+        return ModelConfig(name=name, size=size, key_dim=key_dim, **row.family.sizes_of(weights))
     except KeyError as error:
         raise ValueError(f"{source} looks like {name} but lacks {error.args[0]}: it is incomplete") from None
 
 
 def _guess_name(weights: Mapping[str, Tensor]) -> str | None:
-    for signature in _SIGNATURES:
-        if all(key in weights for key in signature.has) and not any(key in weights for key in signature.lacks):
-            return signature.name
-    return None
+    fitting = {
+        name: len(row.has)
+        for name, row in NETWORKS.items()
+        if all(key in weights for key in row.has) and not any(key in weights for key in row.lacks)
+    }
+    return max(fitting, key=fitting.__getitem__, default=None)  # a variant has what its original has, and more
 
 
-def _guess_size(stride_16_channels: int, known: Mapping[int, str], source: str) -> str:
-    if stride_16_channels not in known:
-        sizes = ", ".join(f"{channels} ({size})" for channels, size in known.items())
-        raise ValueError(f"{source} has {stride_16_channels} channels in its key encoder's last stage, known: {sizes}")
-    return known[stride_16_channels]
+def _guess_size(stride_16_channels: int, known: Mapping[str, int], source: str) -> str:
+    for size, channels in known.items():
+        if channels == stride_16_channels:
+            return size
+    sizes = ", ".join(f"{channels} ({size})" for size, channels in known.items())
+    raise ValueError(f"{source} has {stride_16_channels} channels in its key encoder's last stage, known: {sizes}")
 
 
 def _fit_mask_channels(weights: dict[str, Tensor], wanted: int, source: str) -> dict[str, Tensor]:
@@ -209,7 +176,7 @@ def _check_normalisation(weights: Mapping[str, Tensor], source: str) -> None:
             logger.warning("%s: %s is not ImageNet's, which pictures are normalised with here", source, key)
 
 
-def _check(model: MatchingNetwork | ReferenceNetwork, weights: Mapping[str, Tensor], source: str) -> None:
+def _check(model: VOSNetwork, weights: Mapping[str, Tensor], source: str) -> None:
     """Raise, in one line, for every difference between the weights and the network."""
     expected = model.state_dict()
     missing = [key for key in expected if key not in weights]

@@ -23,7 +23,7 @@ import torch
 import tyro
 from torch.utils.flop_counter import FlopCounterMode
 
-from inference import InferenceConfig, ReferenceSegmenter, Segmenter, build_segmenter
+from inference import InferenceConfig, VOSSegmenter, build_segmenter
 from model import build_model
 from scripts.calibration import against_calibration, in_own_process
 from util.cli import program
@@ -67,9 +67,7 @@ def rows(config: Config) -> list[tuple[str, int]]:
     return chosen or [row for row in ROWS if row[0] in config.models]
 
 
-def start(
-    config: Config, name: str, objects: int, mem_every: int
-) -> tuple[Segmenter | ReferenceSegmenter, torch.Tensor]:
+def start(config: Config, name: str, objects: int, mem_every: int) -> tuple[VOSSegmenter, torch.Tensor]:
     """Build a segmenter and show it a first frame with `objects` boxes."""
     torch.manual_seed(0)
     device = select_device(config.device)

@@ -23,7 +23,7 @@ import tyro
 import train
 from dataset.clip import ClipBatch
 from dataset.train.loader import build_loader
-from model.training.state import build_state
+from model.training.start import build_state
 from util import cli
 from util.config.presets import preset
 from util.config.train import TrainConfig

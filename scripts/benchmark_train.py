@@ -21,7 +21,7 @@ import tyro
 from torch.utils.flop_counter import FlopCounterMode
 
 from dataset.clip import ClipBatch
-from model.training.state import build_state
+from model.training.start import build_state
 from scripts.calibration import against_calibration, in_own_process
 from train import train_step
 from util.config.presets import preset

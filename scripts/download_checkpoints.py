@@ -15,7 +15,7 @@ import tyro
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from model.spacetime.network import ModelConfig
+from model.network import ModelConfig
 from model.weights import extract_weights, identify
 from util.cli import run
 from util.files.checkpoint import read_checkpoint

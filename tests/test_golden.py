@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from inference import InferenceConfig, build_segmenter
-from model import MatchingNetwork, ReferenceNetwork, build_model
+from model import SpaceTimeNetwork, TwoFrameNetwork, build_model
 from model.affinity import readout, similarity, softmax_affinity
 from tests.support.golden_clip import clip
 from tests.support.golden_weights import fill_state_dict
@@ -20,18 +20,18 @@ ARGMAX_AGREEMENT = 0.999
 TIED = 2e-6
 
 
-def golden_model(name: str, hidden_dim: int | None = None) -> MatchingNetwork:
+def golden_model(name: str, hidden_dim: int | None = None) -> SpaceTimeNetwork:
     """A network with the weights that the golden outputs were computed with."""
     model = (build_model(name) if hidden_dim is None else build_model(name, hidden_dim=hidden_dim)).eval()
-    assert isinstance(model, MatchingNetwork)
+    assert isinstance(model, SpaceTimeNetwork)
     model.load_state_dict(fill_state_dict(model.state_dict()), strict=True)
     return model
 
 
-def golden_reference_model(name: str) -> ReferenceNetwork:
+def golden_reference_model(name: str) -> TwoFrameNetwork:
     """The same for BMVOS and EMVOS; how they normalise pictures was left as it is."""
     model = build_model(name).eval()
-    assert isinstance(model, ReferenceNetwork)
+    assert isinstance(model, TwoFrameNetwork)
     normalisation = {key: model.state_dict()[key] for key in ("vos.encoder.mean", "vos.encoder.std")}
     model.load_state_dict(fill_state_dict(model.state_dict()) | normalisation, strict=True)
     return model

@@ -19,8 +19,7 @@ from dataset.evaluate.prefetch import prefetch
 from dataset.evaluate.prepare import prepare_image, prepare_mask
 from model.affinity import similarity
 from model.fast import fold_batch_norm
-from model.spacetime.network import STRIDE, MatchingNetwork
-from model.twoframe.network import ReferenceNetwork
+from model.network import STRIDE, VOSNetwork
 from util.device import autocast
 from util.image import pad, padding_to_multiple
 
@@ -32,7 +31,6 @@ _NOWHERE = -1  # label of padding
 
 # Of each label (0 is background): cells whose match is right, and all that count.
 Tally = dict[int, tuple[int, int]]
-Network = MatchingNetwork | ReferenceNetwork
 
 
 class MatchKeys(NamedTuple):
@@ -100,7 +98,7 @@ def check_settings(gaps: Sequence[int], pairs: int, size: int) -> None:
 
 
 def measure_videos(
-    model: Network,
+    model: VOSNetwork,
     videos: Iterable[AnnotatedVideo],
     *,
     gaps: Sequence[int] = GAPS,
@@ -144,13 +142,13 @@ def plan_pairs(annotated: Sequence[int], gaps: Sequence[int], pairs: int) -> dic
     return {gap: [(query - gap, query) for query in queries if query - gap in known] for gap in gaps}
 
 
-def prepare_network(model: Network, device: torch.device) -> Network:
+def prepare_network(model: VOSNetwork, device: torch.device) -> VOSNetwork:
     """Return an inference copy of a network on `device` that shares its weights, as `build_segmenter` makes it."""
     network = fold_batch_norm(model.to(device))
     return network.to(memory_format=torch.channels_last) if device.type in ("cpu", "cuda") else network
 
 
-def encode_frames(network: Network, images_F3HW: Tensor, device: torch.device) -> MatchKeys:
+def encode_frames(network: VOSNetwork, images_F3HW: Tensor, device: torch.device) -> MatchKeys:
     """Encode normalised frames of any size with a prepared network, in the precision of inference on `device`."""
     padding = padding_to_multiple(images_F3HW.shape[-2], images_F3HW.shape[-1], STRIDE)
     keys, extras = [], []
@@ -235,7 +233,7 @@ def make_match_report(tallies: Mapping[str, Mapping[int, Tally]]) -> MatchReport
 
 
 def _measure_video(
-    network: Network,
+    network: VOSNetwork,
     video: AnnotatedVideo,
     plan: Mapping[int, Sequence[tuple[int, int]]],
     size: int,

@@ -12,7 +12,7 @@ from torch import Tensor
 from dataset.clip import ClipBatch
 from dataset.evaluate.prepare import prepare_mask
 from inference.matches.accuracy import Accuracy, MatchKeys, accuracy, best_matches, cell_labels, count_matches
-from model.spacetime.network import STRIDE
+from model.network import STRIDE
 from util.image import padding_to_multiple
 
 # Told apart with any kind of colour vision, and by their form besides: wrong lines are dashed.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from inference.memory.group import FrameEntry, GroupMemory, MemoryLimits
 from inference.snapshot import Snapshot
-from model.spacetime.network import KeyFeatures, MatchingNetwork
+from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 
 
 @dataclass
@@ -19,7 +19,9 @@ class _Group:
 class ObjectTable:
     """All objects, in order of entry; objects that enter together share a group and its memory."""
 
-    def __init__(self, network: MatchingNetwork, limits: MemoryLimits, top_k: int | None, bijective_k: int = 0) -> None:
+    def __init__(
+        self, network: SpaceTimeNetwork, limits: MemoryLimits, top_k: int | None, bijective_k: int = 0
+    ) -> None:
         """Make an empty table."""
         self._network = network
         self._limits = limits

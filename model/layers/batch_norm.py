@@ -1,9 +1,10 @@
 """BatchNorm in training: frozen, or with the statistics of all processes together."""
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from util.parallel import distributed
 
 
 def freeze_batch_norm(module: nn.Module) -> None:
@@ -56,7 +57,7 @@ class RankBatchNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise [N,C,H,W]; N may differ between processes."""
-        if not self.training or not dist.is_initialized():
+        if not self.training or not distributed.is_joined():
             return super().forward(x)
         pixels = x.new_full((1,), x.numel() / x.shape[1], dtype=torch.float32)
         # Two passes: the difference of the mean square and the squared mean would lose digits.
@@ -81,13 +82,9 @@ class RankBatchNorm(nn.BatchNorm2d):
 class _SumOverRanks(torch.autograd.Function):
     @staticmethod
     def forward(_: object, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
+        return distributed.sum_over_ranks(x)
 
     @staticmethod
     def backward(_: object, gradient: Tensor) -> Tensor:
         # What every process makes of the sum depends on every process's part.
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        return total
+        return distributed.sum_over_ranks(gradient)

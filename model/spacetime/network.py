@@ -1,40 +1,18 @@
 """What STCN and XMem share: configuration, the typed interface, and the work that is the same in both."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.aggregate import aggregate
 from model.layers.blocks import ImagePart, in_layout_of
 from model.layers.encoders import KeyEncoder, KeyProjection, ValueEncoder
 from model.layers.resnet import RESNET18, RESNET50, SMALL_KEY_TRUNK, SMALL_VALUE_TRUNK, TINY_TRUNK, TrunkConfig
-
-STRIDE = 16  # of the matching grid; image sides must be multiples of it
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """The resolved architecture of a network.
-
-    Attributes:
-        name: `stcn`, `stcn-corr` or `xmem`; or `bmvos` or `emvos`, whose sizes but `key_dim` are 0.
-        size: `base` (the published networks), `small` (the network in the box) or `tiny` (tests).
-        key_dim: channels K of the matching key.
-        value_dim: channels V of the value.
-        hidden_dim: channels S of XMem's sensory memory; 0 for none.
-        mask_channels: masks that the value encoder sees: 2 (object, others), or 1 as in stage 0.
-    """
-
-    name: str
-    size: str
-    key_dim: int
-    value_dim: int
-    hidden_dim: int
-    mask_channels: int = 2
+from model.network import ModelConfig, VOSNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +57,7 @@ class KeyFeatures(NamedTuple):
         f16: features at stride 16.
         f8: features at stride 8.
         f4: features at stride 4.
-        decoder_part: what `MatchingNetwork.decoder_part` makes of f16, if it was computed ahead.
+        decoder_part: what `SpaceTimeNetwork.decoder_part` makes of f16, if it was computed ahead.
     """
 
     key: Tensor
@@ -103,7 +81,7 @@ class KeyFeatures(NamedTuple):
         )
 
 
-class MatchingNetwork(nn.Module):
+class SpaceTimeNetwork(VOSNetwork):
     """A network that matches a query's key against a memory of keys and decodes the values read from it.
 
     Subclasses set `key_proj`, `decoder` and `decode`. Objects are a dimension of every tensor that depends on them.
@@ -118,8 +96,7 @@ class MatchingNetwork(nn.Module):
             conv_bias: whether the value trunk's convolutions have a bias.
             image_first: concatenation order of the value encoder's fuser.
         """
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         size = SIZES[config.size]
         f16_channels = size.key_trunk.channels[2]
         self.key_encoder = KeyEncoder(size.key_trunk)
@@ -134,6 +111,16 @@ class MatchingNetwork(nn.Module):
         )
         self.key_proj = KeyProjection(f16_channels, config.key_dim, anisotropic)
         self.key_proj2: KeyProjection | None = None
+
+    @staticmethod
+    def sizes_of(weights: Mapping[str, Tensor]) -> dict[str, int]:
+        """Read the sizes but `key_dim` from a network's weights; raises KeyError for one that is not there."""
+        update = weights.get("decoder.hidden_update.transform.weight")
+        return {
+            "value_dim": weights["value_encoder.fuser.block2.conv2.weight"].shape[0],
+            "hidden_dim": 0 if update is None else update.shape[0] // 3,  # three gates
+            "mask_channels": weights["value_encoder.conv1.weight"].shape[1] - 3,  # on top of the image's three
+        }
 
     def add_key_head(self) -> None:
         """Add the extra key head of the released correspondence loss, which training alone uses."""

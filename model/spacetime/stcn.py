@@ -4,10 +4,11 @@ from torch import Tensor, nn
 
 from model.layers.blocks import ImagePart
 from model.layers.decoder import FusingDecoder, STCNDecoder
-from model.spacetime.network import SIZES, KeyFeatures, MatchingNetwork, ModelConfig
+from model.network import ModelConfig
+from model.spacetime.network import SIZES, KeyFeatures, SpaceTimeNetwork
 
 
-class STCN(MatchingNetwork):
+class STCN(SpaceTimeNetwork):
     """STCN: keys compared by distance, readout joined with compressed key features in the decoder."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -30,7 +31,7 @@ class STCN(MatchingNetwork):
         return self.decoder.image_part(self.key_comp(f16))
 
 
-class STCNCorr(MatchingNetwork):
+class STCNCorr(SpaceTimeNetwork):
     """The released STCN + correspondence network: no `key_comp`, a fusion block in the decoder."""
 
     def __init__(self, config: ModelConfig) -> None:

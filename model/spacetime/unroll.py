@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from model.affinity import readout, similarity, softmax_affinity
 from model.layers.blocks import ImagePart
-from model.spacetime.network import KeyFeatures, MatchingNetwork
+from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 from model.twoframe.matching import keep_best_queries
+from util.config.data import ClipConfig
 
 
 class ClipOutput(NamedTuple):
@@ -86,7 +87,7 @@ class ClipNetwork(nn.Module):
 
     def __init__(
         self,
-        network: MatchingNetwork,
+        network: SpaceTimeNetwork,
         memory_frames: int = 0,
         deep_update: float = 0.2,
         encode_all: bool = False,
@@ -110,6 +111,12 @@ class ClipNetwork(nn.Module):
         self.memory_frames = memory_frames
         self.bijective_k = bijective_k
         self.deep_update = deep_update if network.config.hidden_dim else 0.0
+
+    @classmethod
+    def around(cls, network: SpaceTimeNetwork, clip: ClipConfig, batch_norm_trains: bool) -> "ClipNetwork":
+        """Wrap a network as a run's clips ask for."""
+        bijective_k = clip.bijective_k if clip.matching == "bijective" else 0
+        return cls(network, clip.memory_frames, clip.deep_update, batch_norm_trains, bijective_k)
 
     def forward(
         self,

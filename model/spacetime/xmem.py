@@ -4,10 +4,11 @@ from torch import Tensor
 
 from model.layers.blocks import ImagePart
 from model.layers.decoder import FusingDecoder
-from model.spacetime.network import SIZES, KeyFeatures, MatchingNetwork, ModelConfig
+from model.network import ModelConfig
+from model.spacetime.network import SIZES, KeyFeatures, SpaceTimeNetwork
 
 
-class XMem(MatchingNetwork):
+class XMem(SpaceTimeNetwork):
     """XMem: anisotropic similarity, and a sensory memory unless `hidden_dim` is 0."""
 
     def __init__(self, config: ModelConfig) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from model.spacetime.network import ModelConfig
+from model.network import ModelConfig
 from model.twoframe.decoder import MaskEmbedder, NamedConv
 from model.twoframe.matching import bijective, cosine_scores, surjective
-from model.twoframe.network import REFERENCE_SIZES, Reference, ReferenceFeatures, ReferenceNetwork, at_grid
+from model.twoframe.network import TWO_FRAME_SIZES, Reference, TwoFrameFeatures, TwoFrameNetwork, at_grid
 
 
 class BMVOSMatcher(nn.Module):
@@ -24,12 +24,12 @@ class BMVOSMatcher(nn.Module):
         return self.conv(s16), None
 
 
-class BMVOS(ReferenceNetwork):
+class BMVOS(TwoFrameNetwork):
     """Surjective matching with the first frame, bijective with the previous one."""
 
     def __init__(self, config: ModelConfig) -> None:
         """Build the network."""
-        size = REFERENCE_SIZES[config.size]
+        size = TWO_FRAME_SIZES[config.size]
         super().__init__(
             config,
             matcher=BMVOSMatcher(size.trunk.channels[2], config.key_dim),
@@ -39,7 +39,7 @@ class BMVOS(ReferenceNetwork):
         )
 
     def match(
-        self, query: ReferenceFeatures, first: Sequence[Reference], previous: Reference, bijective_k: int
+        self, query: TwoFrameFeatures, first: Sequence[Reference], previous: Reference, bijective_k: int
     ) -> Tensor:
         """Return the scores with the first and the previous frame [B,O,4,Y,X], each background then foreground."""
         key = query.key.flatten(2)

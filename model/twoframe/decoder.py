@@ -96,7 +96,7 @@ class ImageShare(NamedTuple):
     object_weight: Tensor
 
 
-class ReferenceDecoder(nn.Module):
+class TwoFrameDecoder(nn.Module):
     """From image features and each object's maps at stride 16 to two logits at full size, in three steps."""
 
     def __init__(self, channels: tuple[int, int, int], map_channels: int, width: int, gated: bool) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from model.spacetime.network import ModelConfig
+from model.network import ModelConfig
 from model.twoframe.decoder import NamedConv
 from model.twoframe.matching import cosine_scores, equalized, surjective
-from model.twoframe.network import REFERENCE_SIZES, Reference, ReferenceFeatures, ReferenceNetwork, at_grid
+from model.twoframe.network import TWO_FRAME_SIZES, Reference, TwoFrameFeatures, TwoFrameNetwork, at_grid
 
 
 class EMVOSMatcher(nn.Module):
@@ -25,17 +25,17 @@ class EMVOSMatcher(nn.Module):
         return self.conv1(s16), self.conv2(s16)
 
 
-class EMVOS(ReferenceNetwork):
+class EMVOS(TwoFrameNetwork):
     """Both kinds of matching with both frames; the decoder also sees the previous mask, and has gates."""
 
     def __init__(self, config: ModelConfig) -> None:
         """Build the network."""
-        in_channels = REFERENCE_SIZES[config.size].trunk.channels[2]
+        in_channels = TWO_FRAME_SIZES[config.size].trunk.channels[2]
         matcher = EMVOSMatcher(in_channels, config.key_dim)
         super().__init__(config, matcher=matcher, maps=10, mask_embedder=None, gated=True)
 
     def match(
-        self, query: ReferenceFeatures, first: Sequence[Reference], previous: Reference, bijective_k: int
+        self, query: TwoFrameFeatures, first: Sequence[Reference], previous: Reference, bijective_k: int
     ) -> Tensor:
         """Return the maps [B,O,10,Y,X], each background then foreground.
 

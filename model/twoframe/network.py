@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.layers.densenet import DENSENET121, TINY_DENSENET, DenseConfig, DenseEncoder
-from model.spacetime.network import STRIDE, ModelConfig
-from model.twoframe.decoder import HISTORY, MaskEmbedder, ReferenceDecoder
+from model.network import STRIDE, ModelConfig, VOSNetwork
+from model.twoframe.decoder import HISTORY, MaskEmbedder, TwoFrameDecoder
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReferenceSize:
+class TwoFrameSize:
     """Trunk and widths of a size.
 
     Attributes:
@@ -34,13 +34,13 @@ class ReferenceSize:
     embedding: tuple[int, int, int, int]
 
 
-REFERENCE_SIZES = {
-    "base": ReferenceSize(trunk=DENSENET121, key_dim=512, width=256, embedding=(32, 64, 128, 256)),
-    "tiny": ReferenceSize(trunk=TINY_DENSENET, key_dim=64, width=64, embedding=(16, 32, 48, 64)),
+TWO_FRAME_SIZES = {
+    "base": TwoFrameSize(trunk=DENSENET121, key_dim=512, width=256, embedding=(32, 64, 128, 256)),
+    "tiny": TwoFrameSize(trunk=TINY_DENSENET, key_dim=64, width=64, embedding=(16, 32, 48, 64)),
 }
 
 
-class ReferenceFeatures(NamedTuple):
+class TwoFrameFeatures(NamedTuple):
     """What the encoder gives for a batch of images.
 
     Attributes:
@@ -57,9 +57,9 @@ class ReferenceFeatures(NamedTuple):
     s8: Tensor
     s4: Tensor
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> "ReferenceFeatures":
+    def map(self, change: Callable[[Tensor], Tensor]) -> "TwoFrameFeatures":
         """Apply a function to every tensor, to select frames or clips for example."""
-        return ReferenceFeatures(*(None if x is None else change(x) for x in self))  # type: ignore[arg-type]
+        return TwoFrameFeatures(*(None if x is None else change(x) for x in self))  # type: ignore[arg-type]
 
 
 class Reference(NamedTuple):
@@ -84,7 +84,7 @@ History = tuple[Tensor, ...]
 """An object's last three soft masks [B,O,H,W], the newest first."""
 
 
-class ReferenceParts(nn.Module):
+class TwoFrameParts(nn.Module):
     """The modules of a network; the released checkpoints hold them one level down, as `vos`."""
 
     def __init__(self, matcher: nn.Module, mask_embedder: MaskEmbedder | None, encoder: DenseEncoder) -> None:
@@ -93,10 +93,10 @@ class ReferenceParts(nn.Module):
         self.encoder = encoder
         self.matcher = matcher
         self.mask_embedder = mask_embedder
-        self.decoder: ReferenceDecoder
+        self.decoder: TwoFrameDecoder
 
 
-class ReferenceNetwork(nn.Module):
+class TwoFrameNetwork(VOSNetwork):
     """A network that matches a frame with the first and the previous one; subclasses define `match`."""
 
     def __init__(
@@ -112,18 +112,17 @@ class ReferenceNetwork(nn.Module):
 
         Args:
             config: the architecture.
-            matcher: from features at stride 16 to the two keys of `ReferenceFeatures`.
+            matcher: from features at stride 16 to the two keys of `TwoFrameFeatures`.
             maps: channels that `match` gives for each object.
             mask_embedder: of an object's last masks, or None.
             gated: whether the decoder has gates.
         """
-        super().__init__()
-        self.config = config
-        size = REFERENCE_SIZES[config.size]
+        super().__init__(config)
+        size = TWO_FRAME_SIZES[config.size]
         s4, s8, s16 = size.trunk.channels
-        self.vos = ReferenceParts(matcher, mask_embedder, DenseEncoder(size.trunk))
+        self.vos = TwoFrameParts(matcher, mask_embedder, DenseEncoder(size.trunk))
         own = maps + (0 if mask_embedder is None else size.embedding[-1])
-        self.vos.decoder = ReferenceDecoder((s16, s8, s4), own, size.width, gated)
+        self.vos.decoder = TwoFrameDecoder((s16, s8, s4), own, size.width, gated)
 
     @property
     def encoder(self) -> DenseEncoder:
@@ -131,25 +130,25 @@ class ReferenceNetwork(nn.Module):
         return self.vos.encoder
 
     @property
-    def decoder(self) -> ReferenceDecoder:
+    def decoder(self) -> TwoFrameDecoder:
         """What makes masks of matching scores."""
         return self.vos.decoder
 
-    def encode_key(self, image_B3HW: Tensor) -> ReferenceFeatures:
+    def encode_key(self, image_B3HW: Tensor) -> TwoFrameFeatures:
         """Encode ImageNet-normalised images [B,3,H,W]; H and W must be multiples of 16."""
         s16, s8, s4 = self.encoder(image_B3HW)
         key, equal_key = self.vos.matcher(s16)
-        return ReferenceFeatures(F.normalize(key.float(), dim=1), equal_key, s16, s8, s4)
+        return TwoFrameFeatures(F.normalize(key.float(), dim=1), equal_key, s16, s8, s4)
 
     def match(
-        self, query: ReferenceFeatures, first: Sequence[Reference], previous: Reference, bijective_k: int
+        self, query: TwoFrameFeatures, first: Sequence[Reference], previous: Reference, bijective_k: int
     ) -> Tensor:
         """Return the score maps [B,O,maps,Y,X] of each object; the network's own part of `segment`."""
         raise TypeError(f"{type(self).__name__} does not define match(); build a network with model.build_model")
 
     def segment(
         self,
-        query: ReferenceFeatures,
+        query: TwoFrameFeatures,
         first: Sequence[Reference],
         previous: Reference,
         history: History,
@@ -187,7 +186,7 @@ class ReferenceNetwork(nn.Module):
         return torch.cat(parts, dim=1)
 
 
-def refer(features: ReferenceFeatures, prob_BOHW: Tensor) -> Reference:
+def refer(features: TwoFrameFeatures, prob_BOHW: Tensor) -> Reference:
     """Make a frame a reference, with the probabilities in [0, 1] of the objects in it."""
     foreground = F.avg_pool2d(prob_BOHW.float(), STRIDE).flatten(2)
     equal_key = None if features.equal_key is None else features.equal_key.flatten(2)
@@ -204,6 +203,6 @@ def extend_history(history: History, prob_BOHW: Tensor) -> History:
     return (prob_BOHW, *history[:-1])
 
 
-def at_grid(maps_BOCP: Tensor, like: ReferenceFeatures) -> Tensor:
+def at_grid(maps_BOCP: Tensor, like: TwoFrameFeatures) -> Tensor:
     """View maps over positions [B,O,C,P] as [B,O,C,Y,X]."""
     return maps_BOCP.unflatten(-1, like.key.shape[-2:])

@@ -8,24 +8,30 @@ from torch import Tensor, nn
 
 from model.aggregate import soft_odds
 from model.spacetime.unroll import ClipOutput
-from model.twoframe.network import ReferenceFeatures, ReferenceNetwork, extend_history, refer, start_history
+from model.twoframe.network import TwoFrameFeatures, TwoFrameNetwork, extend_history, refer, start_history
+from util.config.data import ClipConfig
 
 # The correspondence losses were made for keys of any length. Keys of unit length, whose similarities differ by a
 # fraction, need a temperature; this one is usual in contrastive learning.
 CONTRAST_TEMPERATURE = 0.07
 
 
-class ReferenceClipNetwork(nn.Module):
-    """A reference network that segments whole clips from their first masks.
+class TwoFrameClipNetwork(nn.Module):
+    """A two-frame network that segments whole clips from their first masks.
 
     Matching is surjective, in BMVOS too: its bijective step is for test time. `ClipOutput.key` holds the matching keys,
     scaled for the correspondence losses.
     """
 
-    def __init__(self, network: ReferenceNetwork) -> None:
+    def __init__(self, network: TwoFrameNetwork) -> None:
         """Wrap `network`."""
         super().__init__()
         self.network = network
+
+    @classmethod
+    def around(cls, network: TwoFrameNetwork, clip: ClipConfig, batch_norm_trains: bool) -> "TwoFrameClipNetwork":
+        """Wrap a network; how clips are drawn makes no difference to it."""
+        return cls(network)
 
     def forward(
         self,
@@ -61,7 +67,7 @@ class ReferenceClipNetwork(nn.Module):
             torch.stack(logits, dim=1), _sharpen(features.key), None if view_key is None else _sharpen(view_key)
         )
 
-    def _encode(self, images_BT3HW: Tensor) -> ReferenceFeatures:
+    def _encode(self, images_BT3HW: Tensor) -> TwoFrameFeatures:
         features = self.network.encode_key(images_BT3HW.flatten(0, 1))
         return features.map(lambda x: x.unflatten(0, images_BT3HW.shape[:2]))
 
@@ -71,5 +77,5 @@ def _sharpen(key_BTKYX: Tensor) -> Tensor:
     return key_BTKYX * math.sqrt(math.sqrt(key_BTKYX.shape[2]) / (2 * CONTRAST_TEMPERATURE))
 
 
-def _frame(features_BT: ReferenceFeatures, t: int) -> ReferenceFeatures:
+def _frame(features_BT: TwoFrameFeatures, t: int) -> TwoFrameFeatures:
     return features_BT.map(lambda x: x[:, t])

@@ -7,24 +7,24 @@ import pytest
 import torch
 
 from inference import InferenceConfig, Segmenter, build_segmenter
-from model import MatchingNetwork, build_model
+from model import SpaceTimeNetwork, build_model
 from tests.support.toy_frames import FIRST, H, W, frame, mask_of
 
 
 @pytest.fixture(scope="module")
-def models() -> dict[str, MatchingNetwork]:
+def models() -> dict[str, SpaceTimeNetwork]:
     torch.manual_seed(0)
     found = {name: build_model(name, "tiny").eval() for name in ("stcn", "stcn-corr", "xmem")}
-    return {name: model for name, model in found.items() if isinstance(model, MatchingNetwork)}
+    return {name: model for name, model in found.items() if isinstance(model, SpaceTimeNetwork)}
 
 
 @pytest.fixture
-def segmenter(models: dict[str, MatchingNetwork]) -> Segmenter:
+def segmenter(models: dict[str, SpaceTimeNetwork]) -> Segmenter:
     return build_segmenter(models["xmem"], InferenceConfig(mem_every=2))
 
 
 @pytest.mark.parametrize("name", ["stcn", "stcn-corr", "xmem"])
-def test_a_short_video(models: dict[str, MatchingNetwork], name: str) -> None:
+def test_a_short_video(models: dict[str, SpaceTimeNetwork], name: str) -> None:
     segmenter = build_segmenter(models[name], InferenceConfig(mem_every=2))
     first = segmenter.step(frame(0), FIRST)
     assert segmenter.object_ids == [7, 300]
@@ -49,7 +49,7 @@ def test_frames_before_the_first_mask_are_background(segmenter: Segmenter) -> No
     assert segmenter.step(frame(4)).shape[0] == 3
 
 
-def test_video_that_starts_late_equals_one_that_starts_there(models: dict[str, MatchingNetwork]) -> None:
+def test_video_that_starts_late_equals_one_that_starts_there(models: dict[str, SpaceTimeNetwork]) -> None:
     def run(skip: int) -> torch.Tensor:
         segmenter = build_segmenter(models["xmem"], InferenceConfig(mem_every=1))
         for t in range(skip):
@@ -66,7 +66,7 @@ def test_object_ids_select_from_the_mask(segmenter: Segmenter) -> None:
     np.testing.assert_array_equal(segmenter.to_id_mask(prob), torch.where(FIRST == 300, 300, 0).numpy())
 
 
-def test_new_object_keeps_the_others_where_its_mask_is_zero(models: dict[str, MatchingNetwork]) -> None:
+def test_new_object_keeps_the_others_where_its_mask_is_zero(models: dict[str, SpaceTimeNetwork]) -> None:
     def run(later: torch.Tensor | None) -> torch.Tensor:
         segmenter = build_segmenter(models["xmem"], InferenceConfig(mem_every=2))
         segmenter.step(frame(0), FIRST)
@@ -140,7 +140,7 @@ def test_a_single_frame(segmenter: Segmenter) -> None:
     assert segmenter.memory_sizes == [(0, 0)]
 
 
-def test_memory_stays_within_its_limits(models: dict[str, MatchingNetwork]) -> None:
+def test_memory_stays_within_its_limits(models: dict[str, SpaceTimeNetwork]) -> None:
     config = InferenceConfig(
         mem_every=1, max_mid_term_frames=4, min_mid_term_frames=2, num_prototypes=5, max_long_term_elements=23
     )
@@ -152,7 +152,7 @@ def test_memory_stays_within_its_limits(models: dict[str, MatchingNetwork]) -> N
     assert long_term == 23
 
 
-def test_without_top_k_everything_is_read(models: dict[str, MatchingNetwork]) -> None:
+def test_without_top_k_everything_is_read(models: dict[str, SpaceTimeNetwork]) -> None:
     def run(top_k: int) -> torch.Tensor:
         segmenter = build_segmenter(models["xmem"], InferenceConfig(mem_every=1, top_k=top_k))
         return torch.stack([segmenter.step(frame(t), FIRST if t == 0 else None) for t in range(4)])
@@ -162,7 +162,7 @@ def test_without_top_k_everything_is_read(models: dict[str, MatchingNetwork]) ->
 
 
 @pytest.mark.parametrize("name", ["stcn", "xmem"])
-def test_object_chunk_changes_nothing(models: dict[str, MatchingNetwork], name: str) -> None:
+def test_object_chunk_changes_nothing(models: dict[str, SpaceTimeNetwork], name: str) -> None:
     masks = mask_of(_1=(0, 0, 9, 9), _2=(10, 10, 20, 20), _5=(20, 30, 39, 50))
 
     def run(chunk: int | None) -> torch.Tensor:
@@ -172,7 +172,7 @@ def test_object_chunk_changes_nothing(models: dict[str, MatchingNetwork], name: 
     torch.testing.assert_close(run(2), run(None), atol=1e-4, rtol=1e-3)
 
 
-def test_bf16_is_close_to_fp32(models: dict[str, MatchingNetwork]) -> None:
+def test_bf16_is_close_to_fp32(models: dict[str, SpaceTimeNetwork]) -> None:
     def run(precision: str) -> torch.Tensor:
         segmenter = build_segmenter(models["xmem"], InferenceConfig(mem_every=1, precision=precision))
         return torch.stack([segmenter.step(frame(t), FIRST if t == 0 else None) for t in range(3)])
@@ -182,7 +182,7 @@ def test_bf16_is_close_to_fp32(models: dict[str, MatchingNetwork]) -> None:
     assert (half - run("fp32")).abs().mean() < 0.02
 
 
-def test_the_callers_model_is_left_alone(models: dict[str, MatchingNetwork]) -> None:
+def test_the_callers_model_is_left_alone(models: dict[str, SpaceTimeNetwork]) -> None:
     model = models["xmem"].train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     build_segmenter(model).step(frame(0), FIRST)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from inference import InferenceConfig, ReferenceSegmenter, Segmenter, build_segmenter
+from inference import InferenceConfig, VOSSegmenter, build_segmenter
 from model import build_model
 from tests.inference.test_segmenter import FIRST, frame, mask_of
 
@@ -25,13 +25,13 @@ CASES = {
 }
 
 
-def segmenter_of(case: str) -> Segmenter | ReferenceSegmenter:
+def segmenter_of(case: str) -> VOSSegmenter:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return build_segmenter(build_model(case.split()[0], "tiny").eval(), CASES[case])
 
 
-def step(segmenter: Segmenter | ReferenceSegmenter, t: int) -> Tensor:
+def step(segmenter: VOSSegmenter, t: int) -> Tensor:
     return segmenter.step(frame(t), {0: FIRST, 9: LATER}.get(t), last=t == LENGTH - 1)
 
 

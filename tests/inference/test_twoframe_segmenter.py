@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import eval as program
-from inference import InferenceConfig, ReferenceSegmenter, build_segmenter
+from inference import InferenceConfig, TwoFrameSegmenter, build_segmenter
 from inference.eval_config import EvalConfig
-from model import ReferenceFeatures, ReferenceNetwork, build_model
+from model import TwoFrameFeatures, TwoFrameNetwork, build_model
 from tests.support.golden_clip import clip as synthetic_clip
 from tests.support.toy_frames import FIRST, H, W, frame, mask_of
 from tests.support.toy_videos import write_davis
@@ -22,12 +22,12 @@ NAMES = ["bmvos", "emvos"]
 
 
 @pytest.fixture(scope="module")
-def models() -> dict[str, ReferenceNetwork]:
+def models() -> dict[str, TwoFrameNetwork]:
     found = {}
     for name in NAMES:
         torch.manual_seed(0)
         model = build_model(name, "tiny").eval()
-        assert isinstance(model, ReferenceNetwork)
+        assert isinstance(model, TwoFrameNetwork)
         for part in (model.decoder, model.vos.mask_embedder or torch.nn.Identity()):
             for weight in part.parameters():
                 weight.data *= 2  # with fresh weights an object's masks hardly matter
@@ -36,17 +36,17 @@ def models() -> dict[str, ReferenceNetwork]:
 
 
 @pytest.fixture(params=NAMES)
-def segmenter(models: dict[str, ReferenceNetwork], request: pytest.FixtureRequest) -> ReferenceSegmenter:
+def segmenter(models: dict[str, TwoFrameNetwork], request: pytest.FixtureRequest) -> TwoFrameSegmenter:
     return build(models[request.param])
 
 
-def build(model: ReferenceNetwork, **settings: object) -> ReferenceSegmenter:
+def build(model: TwoFrameNetwork, **settings: object) -> TwoFrameSegmenter:
     segmenter = build_segmenter(model, InferenceConfig(**settings))  # type: ignore[arg-type]
-    assert isinstance(segmenter, ReferenceSegmenter)
+    assert isinstance(segmenter, TwoFrameSegmenter)
     return segmenter
 
 
-def test_a_short_video(segmenter: ReferenceSegmenter) -> None:
+def test_a_short_video(segmenter: TwoFrameSegmenter) -> None:
     first = segmenter.step(frame(0), FIRST)
     assert segmenter.object_ids == [7, 300]
     np.testing.assert_array_equal(segmenter.to_id_mask(first), FIRST.numpy())
@@ -58,7 +58,7 @@ def test_a_short_video(segmenter: ReferenceSegmenter) -> None:
     assert ids.dtype == np.uint16 and set(np.unique(ids)) <= {0, 7, 300}
 
 
-def test_frames_before_the_first_mask_do_nothing(segmenter: ReferenceSegmenter) -> None:
+def test_frames_before_the_first_mask_do_nothing(segmenter: TwoFrameSegmenter) -> None:
     def run_from(skip: int) -> torch.Tensor:
         segmenter.reset()
         for t in range(skip):
@@ -69,13 +69,13 @@ def test_frames_before_the_first_mask_do_nothing(segmenter: ReferenceSegmenter) 
     assert torch.equal(run_from(0), run_from(3))
 
 
-def test_object_ids_select_from_the_mask(segmenter: ReferenceSegmenter) -> None:
+def test_object_ids_select_from_the_mask(segmenter: TwoFrameSegmenter) -> None:
     prob = segmenter.step(frame(0), FIRST, object_ids=[300])
     assert segmenter.object_ids == [300]
     np.testing.assert_array_equal(segmenter.to_id_mask(prob), torch.where(FIRST == 300, 300, 0).numpy())
 
 
-def test_new_object_keeps_the_others_where_its_mask_is_zero(segmenter: ReferenceSegmenter) -> None:
+def test_new_object_keeps_the_others_where_its_mask_is_zero(segmenter: TwoFrameSegmenter) -> None:
     segmenter.step(frame(0), FIRST)
     predicted = segmenter.step(frame(1))
     segmenter.reset()
@@ -89,7 +89,7 @@ def test_new_object_keeps_the_others_where_its_mask_is_zero(segmenter: Reference
     assert segmenter.step(frame(2)).shape == (4, H, W)
 
 
-def test_each_object_is_matched_with_the_frame_in_which_it_was_given(models: dict[str, ReferenceNetwork]) -> None:
+def test_each_object_is_matched_with_the_frame_in_which_it_was_given(models: dict[str, TwoFrameNetwork]) -> None:
     """A late object is segmented as in a video that starts with it, but for what the objects do to each other."""
     model = models["emvos"]  # BMVOS remembers more than one mask
     late = mask_of(_5=(24, 2, 38, 20))
@@ -103,7 +103,7 @@ def test_each_object_is_matched_with_the_frame_in_which_it_was_given(models: dic
     torch.testing.assert_close(logits[2:], expected, atol=1e-4, rtol=1e-3)
 
 
-def test_order_of_ids_survives_a_correction(segmenter: ReferenceSegmenter) -> None:
+def test_order_of_ids_survives_a_correction(segmenter: TwoFrameSegmenter) -> None:
     segmenter.step(frame(0), FIRST)
     segmenter.step(frame(1))
     correction = mask_of(_7=(20, 2, 36, 18))
@@ -114,7 +114,7 @@ def test_order_of_ids_survives_a_correction(segmenter: ReferenceSegmenter) -> No
     assert len(segmenter.memory_sizes) == 2
 
 
-def test_objects_of_several_anchors_are_predicted_as_if_alone(segmenter: ReferenceSegmenter) -> None:
+def test_objects_of_several_anchors_are_predicted_as_if_alone(segmenter: TwoFrameSegmenter) -> None:
     segmenter.step(frame(0), FIRST)
     segmenter.step(frame(1), mask_of(_5=(24, 2, 38, 20)))
     segmenter.step(frame(2), mask_of(_7=(20, 2, 36, 18)))
@@ -136,14 +136,14 @@ def test_objects_of_several_anchors_are_predicted_as_if_alone(segmenter: Referen
         torch.testing.assert_close(logits[index], alone[0, 0], atol=1e-4, rtol=1e-3)
 
 
-def test_all_ids_given_again(segmenter: ReferenceSegmenter) -> None:
+def test_all_ids_given_again(segmenter: TwoFrameSegmenter) -> None:
     segmenter.step(frame(0), FIRST)
     moved = FIRST.roll(3, dims=1)
     np.testing.assert_array_equal(segmenter.to_id_mask(segmenter.step(frame(1), moved)), moved.numpy())
     assert [anchor.ids for anchor in segmenter._anchors] == [[7, 300]]
 
 
-def test_the_first_mask_stands_for_those_before_it(models: dict[str, ReferenceNetwork]) -> None:
+def test_the_first_mask_stands_for_those_before_it(models: dict[str, TwoFrameNetwork]) -> None:
     segmenter = build(models["bmvos"])
     given = segmenter.step(frame(0), mask_of(_1=(0, 0, 20, 20)))
     masks = [segmenter.step(frame(t))[1] for t in (1, 2)]
@@ -155,7 +155,7 @@ def test_the_first_mask_stands_for_those_before_it(models: dict[str, ReferenceNe
     assert torch.equal(new[0], new[1]) and torch.equal(new[0], new[2])
 
 
-def test_removed_objects_are_gone_and_may_come_back(segmenter: ReferenceSegmenter) -> None:
+def test_removed_objects_are_gone_and_may_come_back(segmenter: TwoFrameSegmenter) -> None:
     segmenter.step(frame(0), FIRST)
     segmenter.remove_objects([])
     segmenter.remove_objects([7])
@@ -166,7 +166,7 @@ def test_removed_objects_are_gone_and_may_come_back(segmenter: ReferenceSegmente
     assert segmenter.object_ids == [7, 300] and segmenter.step(frame(4)).shape[0] == 3
 
 
-def test_removing_an_object_leaves_the_others_to_themselves(models: dict[str, ReferenceNetwork]) -> None:
+def test_removing_an_object_leaves_the_others_to_themselves(models: dict[str, TwoFrameNetwork]) -> None:
     for name in NAMES:
         segmenter, alone = build(models[name]), build(models[name])
         apart = mask_of(_7=(4, 4, 20, 20), _300=(22, 30, 38, 50))
@@ -176,7 +176,7 @@ def test_removing_an_object_leaves_the_others_to_themselves(models: dict[str, Re
         torch.testing.assert_close(segmenter.step(frame(1)), alone.step(frame(1)), atol=1e-4, rtol=0)
 
 
-def test_reset_starts_a_new_video(segmenter: ReferenceSegmenter) -> None:
+def test_reset_starts_a_new_video(segmenter: TwoFrameSegmenter) -> None:
     def run_once() -> torch.Tensor:
         return torch.stack([segmenter.step(frame(t), FIRST if t == 0 else None) for t in range(4)])
 
@@ -186,11 +186,11 @@ def test_reset_starts_a_new_video(segmenter: ReferenceSegmenter) -> None:
     assert torch.equal(run_once(), first)
 
 
-def test_features_are_computed_once_a_frame(segmenter: ReferenceSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_are_computed_once_a_frame(segmenter: TwoFrameSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     encode = segmenter._network.encode_key
 
-    def count(image: torch.Tensor) -> ReferenceFeatures:
+    def count(image: torch.Tensor) -> TwoFrameFeatures:
         calls.append(image.shape)
         return encode(image)
 
@@ -201,7 +201,7 @@ def test_features_are_computed_once_a_frame(segmenter: ReferenceSegmenter, monke
     assert calls == [(1, 3, 48, 64)] * 4
 
 
-def test_object_chunk_changes_nothing(models: dict[str, ReferenceNetwork]) -> None:
+def test_object_chunk_changes_nothing(models: dict[str, TwoFrameNetwork]) -> None:
     masks = mask_of(_1=(0, 0, 9, 9), _2=(10, 10, 20, 20), _5=(20, 30, 39, 50))
 
     def run_with(name: str, chunk: int | None) -> torch.Tensor:
@@ -212,7 +212,7 @@ def test_object_chunk_changes_nothing(models: dict[str, ReferenceNetwork]) -> No
         torch.testing.assert_close(run_with(name, 2), run_with(name, None), atol=1e-4, rtol=1e-3)
 
 
-def test_bijective_k_matters_to_bmvos_alone(models: dict[str, ReferenceNetwork]) -> None:
+def test_bijective_k_matters_to_bmvos_alone(models: dict[str, TwoFrameNetwork]) -> None:
     images, _ = synthetic_clip(2, H, W, 2, seed=1)
 
     def run_with(name: str, k: int) -> torch.Tensor:
@@ -225,7 +225,7 @@ def test_bijective_k_matters_to_bmvos_alone(models: dict[str, ReferenceNetwork])
     assert torch.equal(run_with("emvos", 0), run_with("emvos", 1))
 
 
-def test_bf16_is_close_to_fp32(models: dict[str, ReferenceNetwork]) -> None:
+def test_bf16_is_close_to_fp32(models: dict[str, TwoFrameNetwork]) -> None:
     def run_with(name: str, precision: str) -> torch.Tensor:
         segmenter = build(models[name], precision=precision)
         return torch.stack([segmenter.step(frame(t), FIRST if t == 0 else None) for t in range(3)])
@@ -236,7 +236,7 @@ def test_bf16_is_close_to_fp32(models: dict[str, ReferenceNetwork]) -> None:
         assert (half - run_with(name, "fp32")).abs().mean() < 0.03
 
 
-def test_a_video_smaller_than_its_padding(segmenter: ReferenceSegmenter) -> None:
+def test_a_video_smaller_than_its_padding(segmenter: TwoFrameSegmenter) -> None:
     mask = torch.zeros(3, 5, dtype=torch.int64)
     mask[1, 2] = 1
     first = segmenter.step(torch.randn(3, 3, 5), mask)
@@ -244,7 +244,7 @@ def test_a_video_smaller_than_its_padding(segmenter: ReferenceSegmenter) -> None
     assert segmenter.step(torch.randn(3, 3, 5)).shape == (2, 3, 5)
 
 
-def test_the_callers_model_is_left_alone(models: dict[str, ReferenceNetwork]) -> None:
+def test_the_callers_model_is_left_alone(models: dict[str, TwoFrameNetwork]) -> None:
     model = models["bmvos"].train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     build(model).step(frame(0), FIRST)
@@ -268,13 +268,13 @@ def test_the_callers_model_is_left_alone(models: dict[str, ReferenceNetwork]) ->
     ],
 )
 def test_bad_input_is_named(
-    segmenter: ReferenceSegmenter, call: Callable[[ReferenceSegmenter], object], message: str
+    segmenter: TwoFrameSegmenter, call: Callable[[TwoFrameSegmenter], object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         call(segmenter)
 
 
-def test_frames_of_another_size_are_refused(segmenter: ReferenceSegmenter) -> None:
+def test_frames_of_another_size_are_refused(segmenter: TwoFrameSegmenter) -> None:
     segmenter.step(frame(0), FIRST)
     with pytest.raises(ValueError, match=r"frame 1: expected 40x56 .* received 40x54"):
         segmenter.step(frame(1)[:, :, :-2])
@@ -293,7 +293,7 @@ def test_settings_out_of_range(settings: dict[str, object], message: str) -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_benchmark_from_the_command_line(name: str, tmp_path: Path, models: dict[str, ReferenceNetwork]) -> None:
+def test_a_benchmark_from_the_command_line(name: str, tmp_path: Path, models: dict[str, TwoFrameNetwork]) -> None:
     root = write_davis(tmp_path / "davis", {"bear": 4, "camel": 3}) / "trainval"
     weights = {"format": "corrvos", "version": 1, "network": models[name].state_dict(), "step": 0, "stage": "2"}
     save_checkpoint(tmp_path / f"{name}.pth", weights)

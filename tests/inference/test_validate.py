@@ -16,7 +16,7 @@ from inference.matches.accuracy import make_match_report, measure_videos
 from inference.propagate import build_views, propagate
 from inference.report import score_folders
 from inference.validate import FIGURES, open_validation, validate
-from model.spacetime.network import MatchingNetwork
+from model.spacetime.network import SpaceTimeNetwork
 from tests.support.paths import ROOT
 from tests.support.toy_videos import toy_model, write_davis, write_video
 from util.config.train import ValidationConfig
@@ -49,7 +49,7 @@ def config_of(root: Path) -> ValidationConfig:
     return ValidationConfig(val_root=root, val_size=48)
 
 
-def by_folders(model: MatchingNetwork, config: ValidationConfig, place: Path) -> dict[str, float]:
+def by_folders(model: SpaceTimeNetwork, config: ValidationConfig, place: Path) -> dict[str, float]:
     """Return J&F, J and F the long way: all masks to a folder, then the scorer."""
     evaluation, videos = open_validation(config)
     views = build_views(model, (config.val_size,))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from model import MatchingNetwork, build_model
+from model import SpaceTimeNetwork, build_model
 from model.fast import fold_batch_norm
 from model.layers.batch_norm import convolve_and_normalise
 from model.layers.blocks import image_share, object_share
@@ -14,7 +14,7 @@ from model.layers.blocks import image_share, object_share
 NAMES = ["stcn", "stcn-corr", "xmem"]
 
 
-def random_batch_norm(model: MatchingNetwork) -> MatchingNetwork:
+def random_batch_norm(model: SpaceTimeNetwork) -> SpaceTimeNetwork:
     """Give every BatchNorm statistics that change its input."""
     g = torch.Generator().manual_seed(1)
     for module in model.modules():
@@ -26,7 +26,7 @@ def random_batch_norm(model: MatchingNetwork) -> MatchingNetwork:
 
 
 @torch.no_grad()
-def one_pass(model: MatchingNetwork, image: torch.Tensor, mask: torch.Tensor, **chunk: int) -> torch.Tensor:
+def one_pass(model: SpaceTimeNetwork, image: torch.Tensor, mask: torch.Tensor, **chunk: int) -> torch.Tensor:
     """Encode a batch and segment it with its own values as the readout."""
     features = model.encode_key(image)
     batch, objects = mask.shape[:2]
@@ -37,10 +37,10 @@ def one_pass(model: MatchingNetwork, image: torch.Tensor, mask: torch.Tensor, **
 
 
 @pytest.fixture(params=NAMES)
-def model(request: pytest.FixtureRequest) -> MatchingNetwork:
+def model(request: pytest.FixtureRequest) -> SpaceTimeNetwork:
     torch.manual_seed(0)
     model = build_model(request.param, "tiny")
-    assert isinstance(model, MatchingNetwork)
+    assert isinstance(model, SpaceTimeNetwork)
     return random_batch_norm(model)
 
 
@@ -54,27 +54,27 @@ def mask() -> torch.Tensor:
     return torch.rand(2, 3, 48, 64, generator=torch.Generator().manual_seed(3)) / 3
 
 
-def test_order_of_objects_does_not_matter(model: MatchingNetwork, image: torch.Tensor, mask: torch.Tensor) -> None:
+def test_order_of_objects_does_not_matter(model: SpaceTimeNetwork, image: torch.Tensor, mask: torch.Tensor) -> None:
     prob = one_pass(model, image, mask)
     turned = one_pass(model, image, mask[:, [2, 0, 1]])
     torch.testing.assert_close(turned[:, [0, 2, 3, 1]], prob, atol=1e-5, rtol=1e-4)
 
 
-def test_clips_of_a_batch_are_independent(model: MatchingNetwork, image: torch.Tensor, mask: torch.Tensor) -> None:
+def test_clips_of_a_batch_are_independent(model: SpaceTimeNetwork, image: torch.Tensor, mask: torch.Tensor) -> None:
     together = one_pass(model, image, mask)
     torch.testing.assert_close(one_pass(model, image[1:], mask[1:]), together[1:], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("chunk", [1, 2])
 def test_object_chunks_equal_the_whole(
-    model: MatchingNetwork, image: torch.Tensor, mask: torch.Tensor, chunk: int
+    model: SpaceTimeNetwork, image: torch.Tensor, mask: torch.Tensor, chunk: int
 ) -> None:
     whole = one_pass(model, image, mask)
     torch.testing.assert_close(one_pass(model, image, mask, object_chunk=chunk), whole, atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
-def test_an_invalid_object_gets_nothing(model: MatchingNetwork, image: torch.Tensor, mask: torch.Tensor) -> None:
+def test_an_invalid_object_gets_nothing(model: SpaceTimeNetwork, image: torch.Tensor, mask: torch.Tensor) -> None:
     features = model.encode_key(image)
     sensory = model.initial_sensory(2, 3, 3, 4, features.key)
     value, sensory = model.encode_value(image, features.f16, mask, sensory)
@@ -87,7 +87,7 @@ def test_an_invalid_object_gets_nothing(model: MatchingNetwork, image: torch.Ten
     torch.testing.assert_close(prob[:1, :3], torch.softmax(alone, 1), atol=1e-5, rtol=1e-4)
 
 
-def test_folded_batch_norm_computes_the_same(model: MatchingNetwork, image: torch.Tensor, mask: torch.Tensor) -> None:
+def test_folded_batch_norm_computes_the_same(model: SpaceTimeNetwork, image: torch.Tensor, mask: torch.Tensor) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     folded = fold_batch_norm(model)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
@@ -160,6 +160,6 @@ def test_sizes_can_be_replaced() -> None:
         (lambda: build_model("xmem", mask_channels=3), "mask_channels=3: expected 1 .stage 0. or 2"),
     ],
 )
-def test_wrong_arguments_are_named(call: Callable[[], MatchingNetwork], message: str) -> None:
+def test_wrong_arguments_are_named(call: Callable[[], SpaceTimeNetwork], message: str) -> None:
     with pytest.raises(ValueError, match=message.replace("?", r"\?")):
         call()

@@ -10,13 +10,12 @@ import torchvision
 from torch import Tensor, nn
 
 import train
-from model import pretrained
-from model.build import build_model
+from model.build import NETWORKS, build_model
 from model.pretrained import RESNET18, RESNET50, load_imagenet
-from model.training.state import keeps_statistics
 from tests.support.runs import error_of
-from util.config.presets import preset
 from util.files.download import Options
+
+ENCODERS = NETWORKS["stcn"].family.pretrained
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def features(weights: Mapping[str, Tensor], network: nn.Module, image: Tensor) -
 @torch.no_grad()
 def test_encoders_compute_what_torchvision_computes(files: list[Path]) -> None:
     model = build_model("stcn").eval()
-    load_imagenet(model, files)
+    load_imagenet(model, ENCODERS, files)
     image = torch.randn(1, 3, 64, 64)
     r18, r50 = (torch.load(path, weights_only=True) for path in files)
     torch.testing.assert_close(
@@ -73,7 +72,7 @@ def test_torchvisions_cache_comes_first(files: list[Path], tmp_path: Path, monke
     for path, wanted in zip(files, (RESNET18, RESNET50), strict=True):
         (cache / wanted.url.rsplit("/", 1)[1]).symlink_to(path)
     model = build_model("xmem", mask_channels=1)
-    load_imagenet(model)
+    load_imagenet(model, ENCODERS)
     assert torch.equal(model.key_encoder.conv1.weight, torch.load(files[1], weights_only=True)["conv1.weight"])
 
 
@@ -93,26 +92,15 @@ def test_without_weights_training_stops_and_says_both_ways_on(
     model = build_model("stcn", "base")
     before = model.key_encoder.conv1.weight.clone()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    unreachable = pretrained.ImageNetWeights(
-        name="ResNet-50", url="http://127.0.0.1:9/resnet50.pth", mark=RESNET50.mark, shape=RESNET50.shape
-    )
-    monkeypatch.setattr(pretrained, "RESNET50", unreachable)
+    unreachable = {**ENCODERS, "key_encoder": replace(RESNET50, url="http://127.0.0.1:9/resnet50.pth")}
     with pytest.raises(ValueError, match="no ImageNet weights .ResNet-50. for the encoders: they are not in") as caught:
-        load_imagenet(model, options=Options(tries=1, wait_s=0, progress=False))
+        load_imagenet(model, unreachable, options=Options(tries=1, wait_s=0, progress=False))
     assert str(caught.value).endswith(both)
     assert torch.equal(model.key_encoder.conv1.weight, before)
     with pytest.raises(ValueError, match="none of .*r18.pth holds torchvision's ResNet-50. Give"):
-        load_imagenet(model, files[:1])
+        load_imagenet(model, ENCODERS, files[:1])
     words = ["--model", "stcn", "--stage", "2", "--dataset", "sample", "--sample_root", str(tmp_path / "sample")]
     words += ["--num_workers", "0", "--output", str(tmp_path / "run"), "--device", "cpu", "--ocl_objects", "manual"]
     message = error_of(lambda: train.command_line([*words, "--imagenet_weights", "/nowhere/a.pth"]), capsys)
     assert message.startswith("error: no ImageNet weights (ResNet-50)") and message.endswith(both)
     assert not (tmp_path / "run").exists()
-
-
-def test_batch_norm_is_frozen_where_its_statistics_are_worth_keeping() -> None:
-    base, tiny = preset("xmem"), preset("xmem", "tiny")
-    assert keeps_statistics(base) and keeps_statistics(replace(tiny, checkpoint=Path("a.pth")))
-    assert not keeps_statistics(tiny) and not keeps_statistics(replace(base, pretrained=False))
-    assert keeps_statistics(replace(tiny, freeze_bn="yes"))
-    assert not keeps_statistics(replace(base, checkpoint=Path("a.pth"), freeze_bn="no"))

@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 
 from model.build import build_model
-from model.spacetime.network import MatchingNetwork
-from model.twoframe.network import ReferenceNetwork
+from model.network import VOSNetwork
+from model.spacetime.network import SpaceTimeNetwork
 from model.weights import extract_weights, identify, load_checkpoint, load_weights
 from tests.support.golden_weights import fill, fill_state_dict, released_state_dict
 from util.files.checkpoint import save_checkpoint
-
-Network = MatchingNetwork | ReferenceNetwork
 
 # What XMem's sensory memory (64 channels) adds to, and changes in, the network without one.
 SENSORY = {
@@ -40,13 +38,13 @@ def released(name: str) -> dict[str, Tensor]:
     return released_state_dict("xmem_nosensory") | {key: fill(key, shape) for key, shape in SENSORY.items()}
 
 
-def tiny(name: str, **sizes: int) -> tuple[Network, dict[str, Tensor]]:
+def tiny(name: str, **sizes: int) -> tuple[VOSNetwork, dict[str, Tensor]]:
     """A tiny network and deterministic weights for it (which it does not hold)."""
     model = build_model(name, "tiny", **sizes)
     return model, fill_state_dict(model.state_dict())
 
 
-def holds(model: Network, weights: Mapping[str, Tensor]) -> bool:
+def holds(model: VOSNetwork, weights: Mapping[str, Tensor]) -> bool:
     state = model.state_dict()
     return list(sorted(state)) == sorted(weights) and all(torch.equal(state[key], weights[key]) for key in state)
 
@@ -170,7 +168,7 @@ def test_a_fifth_channel_changes_nothing_at_first(name: str, caplog: pytest.LogC
     image, masks = torch.randn(1, 3, 32, 48), torch.rand(1, 2, 32, 48)
     values = []
     for model in (small.eval(), large.eval()):
-        assert isinstance(model, MatchingNetwork)
+        assert isinstance(model, SpaceTimeNetwork)
         f16 = model.encode_key(image).f16
         values.append(model.encode_value(image, f16, masks, deep_update=False)[0])
     assert torch.allclose(values[0], values[1], atol=1e-5)
@@ -189,13 +187,13 @@ def test_back_to_four_channels(caplog: pytest.LogCaptureFixture) -> None:
     image, mask = torch.randn(1, 3, 32, 32), torch.rand(1, 1, 32, 32)
     values = []
     for model in (small.eval(), large.eval()):
-        assert isinstance(model, MatchingNetwork)
+        assert isinstance(model, SpaceTimeNetwork)
         f16 = model.encode_key(image).f16
         values.append(model.encode_value(image, f16, mask, deep_update=False)[0])
     assert torch.allclose(values[0], values[1], atol=1e-5)
 
 
-def complaint(model: Network, weights: Mapping[str, object]) -> str:
+def complaint(model: VOSNetwork, weights: Mapping[str, object]) -> str:
     """The error's text; the network must not have changed."""
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     with pytest.raises(ValueError) as caught:
@@ -239,7 +237,7 @@ def test_files_that_are_no_network(tmp_path: Path) -> None:
     resnet: dict[str, object] = {f"layer1.{index}.weight": torch.zeros(1) for index in range(5)}
     assert complaint_of(resnet) == (
         "checkpoint FILE is of an unknown architecture: it starts with layer1.0.weight, layer1.1.weight, "
-        "layer1.2.weight, ... 2 more. Expected one of xmem, stcn, stcn-corr, bmvos, emvos"
+        "layer1.2.weight, ... 2 more. Expected one of stcn, stcn-corr, xmem, bmvos, emvos"
     )
     assert complaint_of({"step": 3, "optimizer": {}}).endswith("model_state_dict. It holds step, optimizer")
     assert complaint_of({}).endswith("It holds nothing")

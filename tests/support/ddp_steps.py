@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import train
 from dataset.train.loader import build_loader
-from model.training.state import build_state
+from model.training.start import build_state
 from tests.support.runs import small_run
 
 CPU = torch.device("cpu")

@@ -7,19 +7,19 @@ import torch
 from PIL import Image
 
 from model.build import build_model
-from model.spacetime.network import MatchingNetwork
+from model.spacetime.network import SpaceTimeNetwork
 from util.files.checkpoint import save_checkpoint
 from util.files.palette import write_mask
 
 HEIGHT, WIDTH = 48, 64
 
 
-def toy_model(name: str = "xmem") -> MatchingNetwork:
+def toy_model(name: str = "xmem") -> SpaceTimeNetwork:
     """Return a tiny network; the weights are the same each time."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build_model(name, size="tiny", key_dim=8, value_dim=8).eval()
-        assert isinstance(model, MatchingNetwork)
+        assert isinstance(model, SpaceTimeNetwork)
         return model
 
 

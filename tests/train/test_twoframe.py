@@ -12,12 +12,11 @@ import torchvision
 import train
 from dataset.train.loader import build_loader
 from inference.validate import validate
-from model.build import build_model
+from model.build import build_model, find_network
+from model.network import VOSNetwork
 from model.pretrained import DENSENET121, load_imagenet
-from model.spacetime.network import MatchingNetwork
-from model.training.state import freezes_encoder, image_encoder
-from model.twoframe.network import ReferenceNetwork
-from model.twoframe.unroll import ReferenceClipNetwork
+from model.training.start import image_encoder
+from model.twoframe.unroll import TwoFrameClipNetwork
 from model.weights import load_checkpoint
 from tests.support.runs import TWOFRAME, assert_same, error_of, lines, torchrun
 from util.config.presets import preset
@@ -107,7 +106,7 @@ def test_a_batch_can_be_learnt_by_heart(model: str, root: Path) -> None:
     config = replace(config, optim=replace(config.optim, warmup_steps=0))
     batch = next(iter(build_loader(config, CPU)))
     state = train.build_state(config, CPU)
-    assert isinstance(state.network, ReferenceClipNetwork)
+    assert isinstance(state.network, TwoFrameClipNetwork)
     losses = [train.train_step(state, [batch], config)[0]["loss"].item() for _ in range(40)]
     assert min(losses[-3:]) < 0.4 * losses[0]
 
@@ -154,9 +153,9 @@ def test_imagenet_weights_make_torchvisions_densenet(
         assert len(filled) == sum(name.startswith("features.") for name in saved) - left_out(saved)
 
 
-def load_into(name: str, files: list[Path]) -> MatchingNetwork | ReferenceNetwork:
+def load_into(name: str, files: list[Path]) -> VOSNetwork:
     model = build_model(name)
-    load_imagenet(model, files)
+    load_imagenet(model, find_network(name).family.pretrained, files)
     return model
 
 
@@ -179,16 +178,6 @@ def test_without_imagenet_weights_both_ways_on_are_said(
         "--no_pretrained."
     )
     assert not (tmp_path / "run").exists()
-
-
-def test_the_encoder_of_emvos_keeps_its_imagenet_weights() -> None:
-    assert freezes_encoder(preset("emvos")) and freezes_encoder(replace(preset("emvos"), checkpoint=Path("a.pth")))
-    assert not any(freezes_encoder(preset(model)) for model in ("bmvos", "stcn", "xmem"))
-    assert not freezes_encoder(preset("emvos", "tiny")) and not freezes_encoder(
-        replace(preset("emvos"), pretrained=False)
-    )
-    assert freezes_encoder(replace(preset("bmvos"), freeze_encoder="yes"))
-    assert not freezes_encoder(replace(preset("emvos"), freeze_encoder="no"))
 
 
 @pytest.mark.parametrize("model", ["emvos", "xmem"])

@@ -33,8 +33,6 @@ def check_correspondence(config: TrainConfig, clips: int, processes: int) -> Non
             "3 frames at least; or train without them: --alpha 0."
         )
     released = wanted.released
-    if released and config.model not in ("stcn", "stcn-corr"):
-        raise ValueError(f"--pcl_variant released: {config.model} has none; expected stcn or stcn-corr, or paper.")
     if released and wanted.ocl:
         raise ValueError("--pcl_variant released: the released code has no object-level loss; add --no_ocl.")
     if clips * (processes if wanted.gather_negatives else 1) > 1:

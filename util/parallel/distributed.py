@@ -38,6 +38,19 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def is_joined() -> bool:
+    """Return whether this process belongs to a process group: tensors can be summed over its ranks."""
+    return dist.is_initialized()
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """Return the sum of every rank's `x` on every rank, without gradient; every rank must call it equally often."""
+    total = x.contiguous().clone()
+    if dist.is_initialized():
+        dist.all_reduce(total)
+    return total
+
+
 def init(device: torch.device, timeout: timedelta = TIMEOUT) -> None:
     """Join torchrun's process group: gloo on the CPU, nccl for CUDA tensors. Does nothing in a single process."""
     if world_size() == 1 or dist.is_initialized():

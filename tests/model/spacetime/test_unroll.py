@@ -10,7 +10,7 @@ from torch import Tensor
 from inference import InferenceConfig, build_segmenter
 from model.build import build_model
 from model.losses.segmentation import segmentation_losses, total_loss
-from model.spacetime.network import MatchingNetwork
+from model.spacetime.network import SpaceTimeNetwork
 from model.spacetime.unroll import ClipNetwork, draw_plan
 from tests.support.golden_clip import clip as synthetic_clip
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 def tiny(name: str, memory_frames: int = 0, deep_update: float = 0.0, **sizes: int) -> ClipNetwork:
     torch.manual_seed(0)
     model = build_model(name, "tiny", **sizes)
-    assert isinstance(model, MatchingNetwork)
+    assert isinstance(model, SpaceTimeNetwork)
     return ClipNetwork(model, memory_frames, deep_update).eval()
 
 
@@ -186,7 +186,7 @@ def test_one_batch_can_be_learnt_by_heart(name: str, mask_channels: int) -> None
 def test_base_networks_learn_four_clips_by_heart(name: str) -> None:
     torch.manual_seed(0)
     model = build_model(name, "base")
-    assert isinstance(model, MatchingNetwork)
+    assert isinstance(model, SpaceTimeNetwork)
     network = ClipNetwork(model, memory_frames=2, encode_all=True).train()
     history = learn(network, count=4, objects=2, lr=3e-5, steps=120)
     assert history[-1] < 0.05 * history[0], history

@@ -8,25 +8,25 @@ import torchvision
 from torch import Tensor
 
 from inference import InferenceConfig, build_segmenter
-from model import ReferenceNetwork, build_model
+from model import TwoFrameNetwork, build_model
 from model.aggregate import soft_odds
 from model.fast import fold_batch_norm
 from model.layers.batch_norm import freeze_batch_norm
 from model.layers.densenet import DENSENET121, DenseEncoder
-from model.twoframe.decoder import MaskEmbedder, ReferenceDecoder, coordinates
+from model.twoframe.decoder import MaskEmbedder, TwoFrameDecoder, coordinates
 from model.twoframe.matching import surjective
-from model.twoframe.network import Reference, ReferenceFeatures, refer, start_history
-from model.twoframe.unroll import ReferenceClipNetwork
+from model.twoframe.network import Reference, TwoFrameFeatures, refer, start_history
+from model.twoframe.unroll import TwoFrameClipNetwork
 from tests.support.golden_clip import clip as synthetic_clip
 
 NAMES = ["bmvos", "emvos"]
 EITHER = pytest.mark.parametrize("name", NAMES)
 
 
-def tiny(name: str) -> ReferenceNetwork:
+def tiny(name: str) -> TwoFrameNetwork:
     torch.manual_seed(0)
     model = build_model(name, "tiny")
-    assert isinstance(model, ReferenceNetwork)
+    assert isinstance(model, TwoFrameNetwork)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             assert module.running_var is not None and module.running_mean is not None
@@ -38,7 +38,7 @@ def tiny(name: str) -> ReferenceNetwork:
     return model.eval()
 
 
-def a_query(model: ReferenceNetwork) -> tuple[ReferenceFeatures, Tensor]:
+def a_query(model: TwoFrameNetwork) -> tuple[TwoFrameFeatures, Tensor]:
     """Features of two pictures, and the masks of three objects in each."""
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(2, 3, 48, 64, generator=generator)
@@ -47,7 +47,7 @@ def a_query(model: ReferenceNetwork) -> tuple[ReferenceFeatures, Tensor]:
 
 
 def segment(
-    model: ReferenceNetwork, features: ReferenceFeatures, masks: Tensor, k: int = 4, chunk: int | None = None
+    model: TwoFrameNetwork, features: TwoFrameFeatures, masks: Tensor, k: int = 4, chunk: int | None = None
 ) -> Tensor:
     """Segment each picture with the other one as its only reference."""
     other = refer(features.map(lambda x: x.flip(0)), masks)
@@ -163,7 +163,7 @@ def test_encoder_is_torchvisions_to_its_third_block() -> None:
 @torch.no_grad()
 def test_what_is_shared_by_objects_equals_plain_concatenation() -> None:
     torch.manual_seed(0)
-    decoder = ReferenceDecoder((12, 10, 8), 5, 6, gated=True).eval()
+    decoder = TwoFrameDecoder((12, 10, 8), 5, 6, gated=True).eval()
     skips = [torch.randn(2, 12, 2, 3), torch.randn(2, 10, 4, 6), torch.randn(2, 8, 8, 12)]
     maps = torch.randn(2, 3, 5, 2, 3)
     ours = decoder(decoder.image_shares(*skips), maps)
@@ -247,7 +247,7 @@ def test_clips_are_segmented_as_the_segmenter_does(name: str) -> None:
     model = tiny(name)
     images, masks = clips(1, 5, 2)
     with torch.no_grad():
-        logits = ReferenceClipNetwork(model)(images, masks, torch.ones(1, 2, dtype=torch.bool), [0]).logits[0]
+        logits = TwoFrameClipNetwork(model)(images, masks, torch.ones(1, 2, dtype=torch.bool), [0]).logits[0]
     segmenter = build_segmenter(model, InferenceConfig(bijective_k=0))  # training is surjective
     given = (masks[0] * torch.tensor([1, 2])[:, None, None]).sum(0).long()
     for t in range(5):
@@ -258,7 +258,7 @@ def test_clips_are_segmented_as_the_segmenter_does(name: str) -> None:
 
 @EITHER
 def test_padded_objects_do_nothing(name: str) -> None:
-    network = ReferenceClipNetwork(tiny(name))
+    network = TwoFrameClipNetwork(tiny(name))
     images, masks = clips(2, 4, 2)
     masks[1, 1] = 0
     valid = torch.tensor([[True, True], [True, False]])
@@ -277,7 +277,7 @@ def test_padded_objects_do_nothing(name: str) -> None:
 
 @EITHER
 def test_training_reaches_every_weight_and_the_keys(name: str) -> None:
-    network = ReferenceClipNetwork(tiny(name).train())
+    network = TwoFrameClipNetwork(tiny(name).train())
     freeze_batch_norm(network)
     images, masks = clips(1, 3, 1)
     output = network(images, masks, torch.ones(1, 1, dtype=torch.bool), [0])

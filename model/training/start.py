@@ -1,0 +1,171 @@
+"""Building the state that a training run starts from, or goes on from."""
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from model.box import checkpoint_path
+from model.build import NETWORKS, build_model, find_network
+from model.layers.batch_norm import freeze_batch_norm, synchronise_batch_norm
+from model.network import VOSNetwork
+from model.pretrained import has_imagenet_weights, load_imagenet
+from model.training.optim import RunningMean, build_optimizer
+from model.training.state import TrainState, restore
+from model.weights import FORMAT, load_weights
+from util.config.train import TrainConfig
+from util.device import resolve_precision
+from util.files.checkpoint import read_checkpoint
+from util.parallel import distributed
+
+logger = logging.getLogger(__name__)
+
+
+def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, Any] | None = None) -> TrainState:
+    """Build the state of a stage at its start, or, with `saved`, at the step of that checkpoint.
+
+    Raises:
+        ValueError: ImageNet weights cannot be had, or a checkpoint is of another network or a later stage.
+        FileNotFoundError: there is no such --checkpoint.
+    """
+    torch.manual_seed(config.seed)
+    model = new_model(config)
+    origin = "its own checkpoint" if saved is not None else load_start(model, config)
+    frozen = keeps_statistics(config)
+    network = find_network(config.model).family.unroll(model, config.clip, not frozen)
+    lay_out(network, device)
+    network.train()
+    if freezes_encoder(config):
+        freeze_batch_norm(image_encoder(model).requires_grad_(False))
+    if frozen:
+        freeze_batch_norm(network)
+    else:
+        if config.accumulate > 1:
+            logger.warning("BatchNorm trains: its statistics are those of each of the %d parts", config.accumulate)
+        if distributed.is_joined():
+            synchronise_batch_norm(network)
+    if config.compile:
+        for part in find_network(config.model).family.compiled:
+            model.get_submodule(part).compile()  # type: ignore[no-untyped-call]
+    _report(model, config, device, origin)
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    state = TrainState(
+        model=model,
+        network=network,
+        parallel=_parallel(network, config),
+        optimizer=build_optimizer(trained, config.optim),
+        scaler=torch.amp.GradScaler(device.type, enabled=resolve_precision(device, config.precision) == "fp16"),
+        mean=RunningMean(model, config.optim.ema) if config.optim.ema else None,  # of the weights that all share now
+    )
+    if saved is not None:
+        restore(state, saved, config)
+    return state
+
+
+def new_model(config: TrainConfig) -> VOSNetwork:
+    """Build a run's network with fresh weights, and the extra key head if its losses need it."""
+    sizes = find_network(config.model).family.sizes.get(config.size, {})
+    masks = {"mask_channels": 1} if config.stage == "0" and "mask_channels" in sizes else {}
+    model = build_model(config.model, config.size, **masks)
+    if config.correspondence.released:
+        check_network(config)
+        model.add_key_head()  # type: ignore[operator]
+    return model
+
+
+def check_network(config: TrainConfig) -> None:
+    """Raise ValueError for a network that does not exist or lacks what the run's losses need."""
+    if config.correspondence.released and not find_network(config.model).key_head:
+        able = " or ".join(name for name, row in NETWORKS.items() if row.key_head)
+        raise ValueError(f"--pcl_variant released: {config.model} has none; expected {able}, or paper.")
+
+
+def lay_out(network: nn.Module, device: torch.device) -> None:
+    """Move a network to a device, its weights in the memory layouts that train fastest there.
+
+    Pictures come channels-last, which suits convolutions on CPUs and, in half precision, on GPUs. But a CPU's weight
+    gradients come channels-first: to turn them round is slow where the weights are large and the features small.
+    """
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu":
+        for name, module in network.named_modules():
+            if re.search(r"(^|\.)(key_proj2?|key_comp|fuser|compress)$", name):
+                module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+
+def image_encoder(model: VOSNetwork) -> nn.Module:
+    """Return what makes features of an image alone."""
+    return model.get_submodule(find_network(model.config.name).family.image_encoder)
+
+
+def freezes_encoder(config: TrainConfig) -> bool:
+    """Return whether the image encoder gets no gradient; by itself EMVOS's, where it is one worth keeping."""
+    if config.freeze_encoder != "auto":
+        return config.freeze_encoder == "yes"
+    return find_network(config.model).keeps_encoder and config.pretrained and has_imagenet_weights(config.size)
+
+
+def load_start(model: VOSNetwork, config: TrainConfig) -> str:
+    """Load the weights that a stage starts from, and say which: --checkpoint's, ImageNet's, or none."""
+    if config.checkpoint is not None:
+        source = f"checkpoint {config.checkpoint}"
+        saved = read_checkpoint(checkpoint_path(config.checkpoint))
+        if saved.get("format") == FORMAT and saved.get("stage", "") > config.stage:
+            raise ValueError(
+                f"{source} is of stage {saved['stage']}, stage {config.stage} comes before it: stages build on each "
+                f"other in ascending order. Choose --stage {saved['stage']} or another checkpoint."
+            )
+        load_weights(model, saved, source)
+        return source
+    if not (config.pretrained and has_imagenet_weights(config.size)):
+        return "random weights"
+    fault = None
+    if distributed.is_main():  # one process downloads, the others get them from it
+        try:
+            load_imagenet(model, find_network(config.model).family.pretrained, config.imagenet_weights)
+        except ValueError as error:
+            fault = str(error)
+    fault = distributed.broadcast_object(fault)
+    if fault is not None:
+        raise ValueError(fault)
+    distributed.broadcast_tensors(model.state_dict().values())
+    return "ImageNet weights"
+
+
+def keeps_statistics(config: TrainConfig) -> bool:
+    """Return whether BatchNorm keeps its statistics; by itself where it starts from statistics worth keeping."""
+    if config.freeze_bn != "auto":
+        return config.freeze_bn == "yes"
+    return config.checkpoint is not None or (config.pretrained and has_imagenet_weights(config.size))
+
+
+def _report(model: VOSNetwork, config: TrainConfig, device: torch.device, origin: str) -> None:
+    logger.info(
+        "%s %s, stage %s, from %s: %.1f M parameters%s, BatchNorm %s, on %d x %s",
+        config.model,
+        config.size,
+        config.stage,
+        origin,
+        sum(parameter.numel() for parameter in model.parameters()) / 1e6,
+        " (those of the image encoder stay)" if freezes_encoder(config) else "",
+        "keeps its statistics" if keeps_statistics(config) else "trains",
+        distributed.world_size(),
+        device.type,
+    )
+
+
+def _parallel(network: nn.Module, config: TrainConfig) -> nn.Module:
+    if not distributed.is_joined():
+        return network
+    return DistributedDataParallel(
+        network,
+        broadcast_buffers=False,  # BatchNorm's statistics are frozen or synchronised
+        gradient_as_bucket_view=True,
+        # In clips of two frames nothing reads what XMem's decoder remembers; the extra key head has no part in a step
+        # whose loss has no weight yet.
+        find_unused_parameters=config.clip.frames < 3 or config.correspondence.released,
+    )

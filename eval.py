@@ -12,20 +12,23 @@ torchrun --nproc_per_node=4 eval.py --dataset y19 --checkpoint XMem.pth --zip
 """
 
 import logging
+import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import progressbar
+import torch
 
 from dataset.evaluate.protocols import EvaluationSet, find_evaluation_set
 from dataset.evaluate.video import Video, open_video, open_videos
-from inference.eval_config import EvalConfig, check_abilities, check_flags, output_folder
+from inference.eval_config import EvalConfig, check_abilities, check_flags, output_folder, parse
 from inference.output.record import VideoResult, digest, open_output, read_result, results_table, write_result
 from inference.output.submission import write_submission
 from inference.output.writer import ResultWriter, is_finished
-from inference.propagate import Stopwatch, View, build_views, propagate
+from inference.propagate import Stopwatch, Variant, build_variants, propagate
 from inference.report import format_table, write_csv, write_json
 from inference.scoring.official import score_officially
 from inference.scoring.table import ScoreTask, find_metric
@@ -33,7 +36,7 @@ from model import box
 from model.build import build_model
 from model.network import VOSNetwork
 from model.weights import load_checkpoint
-from util.cli import run
+from util import cli
 from util.device import peak_memory_bytes, resolve_precision, select_device
 from util.parallel import distributed
 from util.run.progress import CurrentStderr
@@ -41,49 +44,53 @@ from util.run.progress import CurrentStderr
 logger = logging.getLogger(__name__)
 
 
+def command_line(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and do what it says."""
+    with cli.program():
+        main(parse(list(sys.argv[1:] if arguments is None else arguments), "eval.py", __doc__ or ""))
+
+
 def main(config: EvalConfig) -> None:
-    """Do what the command line says."""
+    """Segment, score and pack, or what of it was asked for."""
     check_flags(config)
-    evaluation = find_evaluation_set(config.dataset, split=config.split, root=config.root) if config.dataset else None
-    if evaluation is not None:
-        check_abilities(config, evaluation)
-        videos = open_videos(evaluation)
-    else:
-        assert config.video is not None
-        videos = [open_video(config.video, config.mask or config.masks or "")]
+    evaluation, videos = find_videos(config)
     output = output_folder(config, evaluation, videos)
     device = select_device(config.device)
-
     with distributed.process_group(device):
+        # Segment: every process takes a share of the videos and writes their masks.
         if config.segments:
             results = segment(config, evaluation, videos, output)
-            if distributed.is_main():
-                print(results_table(results))  # noqa: T201
-                if config.writes:
-                    print(f"masks: {output}")  # noqa: T201
-            if config.benchmark:
-                peak = max(distributed.gather_objects(peak_memory_bytes(device)))
-                if distributed.is_main():
-                    what = "GPU memory" if device.type == "cuda" else "resident memory of the process"
-                    print(f"peak {what}: {peak / 2**20:.0f} MiB on {device}")  # noqa: T201
+            tell(config, results, output, device)
+
+        # Score and pack: all masks are written by now, and one process reads them.
         if evaluation is not None and distributed.is_main():
             if config.scores:
                 score(config, evaluation, output)
             if config.packs:
-                assert evaluation.archive is not None
-                archive = output.with_name(f"{output.name}.zip")
-                print(f"archive: {write_submission(output, archive, videos, evaluation.archive)}")  # noqa: T201
+                pack(evaluation, videos, output)
+
+
+def find_videos(config: EvalConfig) -> tuple[EvaluationSet | None, list[Video]]:
+    """Return the benchmark, if it is one, and the videos; ValueError where it can't be scored or packed as asked."""
+    if config.dataset is None:
+        assert config.video is not None
+        return None, [open_video(config.video, config.mask or config.masks or "")]
+    evaluation = find_evaluation_set(config.dataset, split=config.split, root=config.root, sparse=config.sparse)
+    check_abilities(config, evaluation)
+    return evaluation, open_videos(evaluation)
 
 
 def segment(
     config: EvalConfig, evaluation: EvaluationSet | None, videos: list[Video], output: Path
 ) -> list[VideoResult]:
-    """Segment all videos that are not finished, shared over the ranks; returns every video's result, in order."""
+    """Segment all videos that are not finished; returns every video's result, in order."""
+    # Prepare: a segmenter for each size, and mirrored ones.
     device = select_device(config.device)
-    inference = config.inference.resolve(5 if evaluation is None else evaluation.mem_every)
-    inference = replace(inference, precision=resolve_precision(device, inference.precision))
+    inference = replace(config.inference, precision=resolve_precision(device, config.inference.precision))
     model, origin = load_model(config)
-    views = build_views(model, config.sizes, flip=config.flip, config=inference, device=device)
+    variants = build_variants(model, config.sizes, flip=config.flip, config=inference, device=device)
+
+    # Take stock: results of other settings stop the run, finished videos stay as they are.
     settings = {"network": origin, "sizes": config.sizes, "flip": config.flip, **asdict(inference)}
     settings |= describe_task(config, evaluation)
     results: dict[str, VideoResult] = {}
@@ -95,27 +102,30 @@ def segment(
     if results:
         logger.info("%d of %d videos are finished; --overwrite segments them again", len(results), len(videos))
 
+    # Work: each process takes videos with about as many frames in all.
     todo = [video for video in videos if video.name not in results]
     mine = [todo[job] for job in distributed.share([len(video) for video in todo])[distributed.rank()]]
     kind = progressbar.ProgressBar if distributed.is_main() and mine else progressbar.NullBar
     with kind(max_value=sum(len(video) for video in mine), fd=CurrentStderr()) as bar:
         done = 0
         for video in mine:
-            results[video.name] = segment_one(config, views, video, output, bar, done)
+            results[video.name] = segment_one(config, variants, video, output, bar, done)
             done += len(video)
+
+    # Gather what the others did.
     for others in distributed.gather_objects(results):
         results |= others
     return [results[video.name] for video in videos]
 
 
 def segment_one(
-    config: EvalConfig, views: list[View], video: Video, output: Path, bar: progressbar.ProgressBar, done: int
+    config: EvalConfig, variants: list[Variant], video: Video, output: Path, bar: progressbar.ProgressBar, done: int
 ) -> VideoResult:
     """Segment one video and write its results; `bar` stands at `done` frames before."""
     watch = Stopwatch(synchronise=config.benchmark)
     numbers = {name: number for number, name in enumerate(video.frame_names, start=1)}
     with open_writer(config, video, output) as writer:
-        for frame in propagate(views, video, stopwatch=watch, wanted_only=not (config.save_all or config.overlay)):
+        for frame in propagate(variants, video, stopwatch=watch, wanted_only=not (config.save_all or config.overlay)):
             if writer is not None:
                 writer.write(
                     frame.name,
@@ -126,11 +136,24 @@ def segment_one(
                     wanted=frame.wanted or config.save_all,
                 )
             bar.update(done + numbers[frame.name])
-    objects = len(views[0].segmenter.object_ids)
+    objects = len(variants[0].segmenter.object_ids)
     result = VideoResult(name=video.name, objects=objects, frames=watch.frames, seconds=watch.seconds)
     if config.writes:
         write_result(output, result)
     return result
+
+
+def tell(config: EvalConfig, results: list[VideoResult], output: Path, device: torch.device) -> None:
+    """Print what was segmented, how fast, where the masks are, and for a benchmark the peak memory."""
+    peak = max(distributed.gather_objects(peak_memory_bytes(device)))
+    if not distributed.is_main():
+        return
+    print(results_table(results))  # noqa: T201
+    if config.writes:
+        print(f"masks: {output}")  # noqa: T201
+    if config.benchmark:
+        what = "GPU memory" if device.type == "cuda" else "resident memory of the process"
+        print(f"peak {what}: {peak / 2**20:.0f} MiB on {device}")  # noqa: T201
 
 
 def score(config: EvalConfig, evaluation: EvaluationSet, output: Path) -> None:
@@ -152,6 +175,13 @@ def score(config: EvalConfig, evaluation: EvaluationSet, output: Path) -> None:
     write_json(report, output / "scores.json")
     write_csv(report, output / "scores.csv")
     print(format_table(report))  # noqa: T201
+
+
+def pack(evaluation: EvaluationSet, videos: list[Video], output: Path) -> None:
+    """Pack the masks for the benchmark's server, and print where."""
+    assert evaluation.archive is not None
+    archive = output.with_name(f"{output.name}.zip")
+    print(f"archive: {write_submission(output, archive, videos, evaluation.archive)}")  # noqa: T201
 
 
 def describe_task(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Any]:
@@ -196,4 +226,4 @@ def load_model(config: EvalConfig) -> tuple[VOSNetwork, str]:
 
 
 if __name__ == "__main__":
-    run(main, EvalConfig, "eval.py", __doc__ or "")
+    command_line()

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,8 +25,8 @@ from inference.matches.picture import clip_match_picture
 from inference.pictures import clip_picture
 from inference.validate import check_validation, validate
 from model.losses.correspondence import correspondence_weight
-from model.losses.criterion import clip_losses, loss_weights, pixel_share
-from model.losses.segmentation import mean_iou, total_loss
+from model.losses.criterion import LossInput, compute_losses, loss_weights, needs_views, pixel_share, total_loss
+from model.losses.segmentation import mean_iou
 from model.spacetime.unroll import ClipOutput
 from model.training.optim import clip_gradient, learning_rate, set_learning_rate
 from model.training.start import build_state, check_network
@@ -39,7 +39,8 @@ from util.config.train import TrainConfig
 from util.device import autocast, select_device
 from util.files.checkpoint import save_checkpoint
 from util.parallel import distributed
-from util.run.folder import BEST, LAST, open_stage, read_newest, save_step, start_run, write_record
+from util.run.claim import claim
+from util.run.folder import BEST, LAST, clean_stage, open_stage, read_newest, save_step, start_run, write_record
 from util.run.log import MetricLog
 from util.run.metrics import StepMetrics
 from util.run.progress import training_bar
@@ -73,7 +74,7 @@ def main(plan: RunPlan) -> None:
     for the end.
     """
     device = select_device(plan.stages[0].device)
-    with distributed.process_group(device), distributed.lost_ranks(), stop_signals() as stop:
+    with distributed.process_group(device), distributed.lost_ranks(), stop_signals() as stop, claim(plan.folder):
         for config in plan.stages:
             check(config)
         first, saved = find_start(plan)
@@ -130,6 +131,8 @@ def prepare_folders(plan: RunPlan, config: TrainConfig) -> None:
     """Write what the run is into its folder, and a stage's configuration into the stage's."""
     if config is plan.stages[0] and not plan.resumed:
         start_run(plan.folder, plan.stages, config.overwrite)
+    if plan.resumed:
+        clean_stage(config.folder())
     open_stage(config.folder(), config)
     write_record(plan.folder, plan.stages, run_facts() | {"stage": config.stage})
 
@@ -138,40 +141,45 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
     """Train a stage until its steps or minutes are over or a signal asks for the end; write metrics and checkpoints."""
     began, metrics = time.monotonic() - state.seconds, StepMetrics()
     is_main = distributed.is_main()
-    resumed_at = state.step if state.step else None
     with (
-        MetricLog(config.folder(), resumed_at) if is_main else nullcontext() as log,
+        MetricLog(config.folder(), state.step) if is_main else nullcontext() as log,
         training_bar(state.progress(config), shown=is_main) as bar,
     ):
         over = False
         while not over:
-            waiting = time.monotonic()
-            parts = [next(batches) for _ in range(config.accumulate)]
-            metrics.waited += time.monotonic() - waiting
+            # Step: on this process's clips, in as many parts as its memory needs.
+            with metrics.waiting():
+                parts = [next(batches) for _ in range(config.accumulate)]
             values, output = train_step(state, parts, config)
-            metrics.add(state.step, values, [part.names for part in parts])
-            metrics.redraws += sum(part.redraws for part in parts)
-            # Every process must end at the same step.
+            metrics.add(state.step, values, [part.names for part in parts], sum(part.redraws for part in parts))
+
+            # Stop: every process must end at the same step, so the longest clock and anybody's signal count for all.
             stopping, state.seconds = distributed.largest([stop.signal, time.monotonic() - began])
             stop.signal = int(stopping)
             over = state.progress(config) >= 1 or stop.signal > 0
-            validating = is_due(state.step, config.validation.validate_every, over and not stop.signal)
-            saving = is_due(state.step, config.save_every, over)
-            if is_due(state.step, config.log_every, saving or validating):
+            due = whats_due(config, state.step, over, stopped=stop.signal > 0)
+
+            # Log: means since the last line. A loss that is not finite ends the run here, before its weights are saved.
+            if due.log:
                 scalars = metrics.flush(fp16=state.scaler.is_enabled()) | schedule_values(state, config)
                 scalars["clips_per_second"] = scalars.pop("steps_per_second") * config.batch_size
                 if log is not None:
                     log.scalars(state.step, scalars)
                     bar.show(state.progress(config), state.step, scalars)
-            if log is not None and is_due(state.step, config.picture_every, False):
+
+            # Draw: what the network makes of the last part, which is no longer there after the next step.
+            if due.picture and log is not None:
                 clip, matches = clip_picture(parts[-1], output.logits), clip_match_picture(parts[-1], output.key)
                 log.images(state.step, {"clip": clip, "matches": matches})
-            if validating:
+            del output  # the next step needs its memory
+
+            # Evaluate: before saving, so that the checkpoint knows the best score so far.
+            if due.validation:
                 score(state, config, log)
-            if saving and is_main:
-                # After the flush: weights that a non-finite loss has spoilt are never saved.
+
+            # Save: one process writes what all have alike.
+            if due.checkpoint and is_main:
                 save_step(config.folder(), payload(state, config), state.step, config.keep)
-            del output  # of no use to the next step, which needs the memory
     logger.info(
         "stage %s: %d steps in %.1f minutes; weights in %s",
         config.stage,
@@ -179,6 +187,30 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
         state.seconds / 60,
         config.folder() / LAST,
     )
+
+
+class Due(NamedTuple):
+    """What happens after a step."""
+
+    log: bool
+    picture: bool
+    validation: bool
+    checkpoint: bool
+
+
+def whats_due(config: TrainConfig, step: int, over: bool, stopped: bool) -> Due:
+    """Return what happens after a step: everything every so many steps (0: never).
+
+    All but pictures happen also when the run is `over`; a signal that `stopped` it leaves no time for validation.
+    """
+
+    def every(steps: int, at_the_end: bool) -> bool:
+        return steps > 0 and (at_the_end or step % steps == 0)
+
+    validation = every(config.validation.validate_every, over and not stopped)
+    checkpoint = every(config.save_every, over)
+    log = every(config.log_every, validation or checkpoint)  # what is judged or kept has a line in the log
+    return Due(log=log, picture=every(config.picture_every, False), validation=validation, checkpoint=checkpoint)
 
 
 def train_step(
@@ -197,13 +229,15 @@ def train_step(
         batch = part.to(device)
         with state.reducing(last=part is parts[-1]):
             with autocast(device, config.precision):
-                views = batch.network_views() if weights["pcl"] else None
+                views = batch.network_views() if needs_views(weights) else None
                 output = state.parallel(batch.network_images(), batch.first_masks(), part.valid_BO, batch.seeds, views)
-            losses, counts = clip_losses(output, part, config, weights, state.step)
+            labels_BTHW = batch.labels_BTHW[:, 1:]
+            known = LossInput(output, labels_BTHW, batch.valid_BO, part.compared, config, state.step)
+            losses, counts = compute_losses(known, weights)
             total = total_loss(losses, weights)
             # Losses are means over clips: the mean of equal parts, and of processes, is that of the whole batch.
             state.scaler.scale(total / len(parts)).backward()
-        iou = mean_iou(output.logits, batch.labels_BTHW[:, 1:], batch.valid_BO)
+        iou = mean_iou(output.logits, labels_BTHW, batch.valid_BO)
         values = {**losses, **counts, "loss": total, "iou": iou}
         metrics.append({name: value.detach() for name, value in values.items()})
     state.scaler.unscale_(state.optimizer)
@@ -242,11 +276,6 @@ def schedule_values(state: TrainState, config: TrainConfig) -> dict[str, float]:
         "gap": gaps.at(state.step - 1, config.iterations),
         "minutes": state.seconds / 60,
     }
-
-
-def is_due(step: int, every: int, over: bool) -> bool:
-    """Return whether something that happens every so many steps (0: never), and at the end, happens after `step`."""
-    return every > 0 and (over or step % every == 0)
 
 
 if __name__ == "__main__":

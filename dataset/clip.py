@@ -1,16 +1,15 @@
 """What travels through training: a request for a clip, the clip, and a batch of clips."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Self, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+from typing_extensions import Self
 
 from dataset.evaluate.prepare import IMAGENET_MEAN, IMAGENET_STD
-
-T = TypeVar("T")
+from util.comparison import Comparison, join_comparisons
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,30 +34,6 @@ class ClipRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairedFrames:
-    """What the correspondence losses need of a clip.
-
-    Attributes:
-        pair: index in the clip of frame t; frame t + 1 follows it in the clip and in the video (or before it, where
-            time runs backwards), and shares its geometry, so that equal positions correspond.
-        anchor: index in the clip of the anchor frame, another one.
-        views_V3HW: uint8 RGB, second views: a part of the crop, resized, perhaps mirrored. Of frame t (V = 1),
-            or of all frames of the clip (V = T) for the released variant.
-        view_matrices_V33: float32, original picture to view, as `Clip.matrices_T33`.
-        boxes: of frame t and of the anchor frame, [N,4] float32 each: left, top, right, bottom edges in the crop, in
-            pixels, 0 <= left < right <= S.
-        box_ids: for each of those boxes [N] int64: the object of the clip (1..objects), or 0 for a proposal.
-    """
-
-    pair: int
-    anchor: int
-    views_V3HW: Tensor
-    view_matrices_V33: Tensor
-    boxes: tuple[Tensor, Tensor]
-    box_ids: tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Clip:
     """A few frames of a video with their masks, augmented and cropped.
 
@@ -72,7 +47,9 @@ class Clip:
         seed: the request's seed, for what the network draws.
         name: video and frames, for messages.
         redraws: how often other frames had to be drawn because the first held no object.
-        paired: what the correspondence losses need; None without them.
+        views_V3HW: uint8 RGB, second views for the correspondence losses: a part of the crop, resized, perhaps
+            mirrored. Of frame t (V = 1), or of all frames of the clip (V = T) for the released variant; None without.
+        compared: what those losses compare; None without them.
     """
 
     images_T3HW: Tensor
@@ -83,28 +60,8 @@ class Clip:
     seed: int
     name: str
     redraws: int = 0
-    paired: PairedFrames | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairedBatch:
-    """What the correspondence losses need of a batch; attributes as in `PairedFrames`.
-
-    Attributes:
-        pair_B: int64.
-        anchor_B: int64.
-        views_BV3HW: uint8 RGB.
-        view_matrices_BV33: float32.
-        boxes_B2N4: float32, of frame t and of the anchor frame; zeros pad.
-        box_ids_B2N: int64; -1 pads.
-    """
-
-    pair_B: Tensor
-    anchor_B: Tensor
-    views_BV3HW: Tensor
-    view_matrices_BV33: Tensor
-    boxes_B2N4: Tensor
-    box_ids_B2N: Tensor
+    views_V3HW: Tensor | None = None
+    compared: Comparison | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +77,8 @@ class ClipBatch:
         seeds: a seed for each clip.
         names: a name for each clip.
         redraws: of all clips together.
-        paired: what the correspondence losses need; None without them.
+        views_BV3HW: uint8 RGB, as `Clip.views_V3HW`; None without.
+        compared: what the correspondence losses compare; None without them.
     """
 
     images_BT3HW: Tensor
@@ -131,15 +89,21 @@ class ClipBatch:
     seeds: tuple[int, ...]
     names: tuple[str, ...]
     redraws: int
-    paired: PairedBatch | None = None
+    views_BV3HW: Tensor | None = None
+    compared: Comparison | None = None
 
     def to(self, device: torch.device) -> Self:
         """Return the batch with its tensors on `device`; copies from pinned memory don't wait."""
-        return _with_tensors(self, lambda x: x.to(device, non_blocking=True))
+        return self._map(lambda x: x.to(device, non_blocking=True))
 
     def pin_memory(self) -> Self:
         """Return the batch in page-locked memory; the data loader calls this for a GPU."""
-        return _with_tensors(self, lambda x: x.pin_memory())
+        return self._map(lambda x: x.pin_memory())
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """Return the batch with each of its tensors changed."""
+        changed: dict[str, Any] = {name: change(x) for name, x in vars(self).items() if isinstance(x, Tensor)}
+        return replace(self, **changed, compared=None if self.compared is None else self.compared.map(change))
 
     def network_images(self) -> Tensor:
         """Return the images [B,T,3,H,W] as networks want them: float32, ImageNet-normalised."""
@@ -147,26 +111,12 @@ class ClipBatch:
 
     def network_views(self) -> Tensor | None:
         """Return the views [B,V,3,h,w] likewise; None where there are none."""
-        if self.paired is None or not self.paired.views_BV3HW.shape[1]:
-            return None
-        return _network_images(self.paired.views_BV3HW)
+        return None if self.views_BV3HW is None else _network_images(self.views_BV3HW)
 
     def first_masks(self) -> Tensor:
         """Return the objects' masks in the first frame: [B,O,H,W] float32, 0 or 1; zero for padded objects."""
         ids = torch.arange(1, self.valid_BO.shape[1] + 1, device=self.labels_BTHW.device)
         return (self.labels_BTHW[:, :1] == ids[:, None, None]).float()
-
-
-def _with_tensors(batch: T, change: Callable[[Tensor], Tensor]) -> T:
-    """Return a batch with each of its tensors changed, also in the batch within it."""
-    changed: dict[str, Any] = {}
-    for field in fields(batch):  # type: ignore[arg-type]
-        value = getattr(batch, field.name)
-        if isinstance(value, Tensor):
-            changed[field.name] = change(value)
-        elif isinstance(value, PairedBatch):
-            changed[field.name] = _with_tensors(value, change)
-    return replace(batch, **changed)  # type: ignore[type-var]
 
 
 def collate(clips: Sequence[Clip]) -> ClipBatch:
@@ -179,6 +129,8 @@ def collate(clips: Sequence[Clip]) -> ClipBatch:
         received = ", ".join(f"{clip.name}: {tuple(clip.images_T3HW.shape)}" for clip in clips) or "no clips"
         raise ValueError(f"clips of one batch must have the same [T,3,H,W], received {received}.")
     objects = torch.tensor([clip.objects for clip in clips])
+    views = [clip.views_V3HW for clip in clips if clip.views_V3HW is not None]
+    compared = [clip.compared for clip in clips if clip.compared is not None]
     return ClipBatch(
         images_BT3HW=_stack_images([clip.images_T3HW for clip in clips]),
         labels_BTHW=torch.stack([clip.labels_THW for clip in clips]),
@@ -188,22 +140,8 @@ def collate(clips: Sequence[Clip]) -> ClipBatch:
         seeds=tuple(clip.seed for clip in clips),
         names=tuple(clip.name for clip in clips),
         redraws=sum(clip.redraws for clip in clips),
-        paired=_collate_pairs([clip.paired for clip in clips if clip.paired is not None]),
-    )
-
-
-def _collate_pairs(pairs: Sequence[PairedFrames]) -> PairedBatch | None:
-    if not pairs:
-        return None
-    boxes = [boxes for pair in pairs for boxes in pair.boxes]
-    numbers = [ids for pair in pairs for ids in pair.box_ids]
-    return PairedBatch(
-        pair_B=torch.tensor([pair.pair for pair in pairs]),
-        anchor_B=torch.tensor([pair.anchor for pair in pairs]),
-        views_BV3HW=_stack_images([pair.views_V3HW for pair in pairs]),
-        view_matrices_BV33=torch.stack([pair.view_matrices_V33 for pair in pairs]),
-        boxes_B2N4=pad_sequence(boxes, batch_first=True).unflatten(0, (-1, 2)),
-        box_ids_B2N=pad_sequence(numbers, batch_first=True, padding_value=-1).unflatten(0, (-1, 2)),
+        views_BV3HW=_stack_images(views) if views else None,
+        compared=join_comparisons(compared) if compared else None,
     )
 
 

@@ -2,8 +2,16 @@
 
 from inference.config import InferenceConfig
 from inference.interface import VOSSegmenter
-from inference.propagate import segment_video
+from inference.propagate import segment_video, step_rgb
 from inference.segmenter import Segmenter, build_segmenter
 from inference.twoframe_segmenter import TwoFrameSegmenter
 
-__all__ = ["InferenceConfig", "Segmenter", "TwoFrameSegmenter", "VOSSegmenter", "build_segmenter", "segment_video"]
+__all__ = [
+    "InferenceConfig",
+    "Segmenter",
+    "TwoFrameSegmenter",
+    "VOSSegmenter",
+    "build_segmenter",
+    "segment_video",
+    "step_rgb",
+]

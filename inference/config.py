@@ -1,7 +1,8 @@
 """How a video is segmented: the settings of every segmenter."""
 
 from dataclasses import dataclass
-from typing import Literal
+
+from util.config.choices import Matching, Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +41,9 @@ class InferenceConfig:
     include_last: bool = False
     max_memory_frames: int | None = None
     object_chunk: int | None = None
-    matching: Literal["softmax", "bijective"] = "softmax"
+    matching: Matching = "softmax"
     bijective_k: int = 4
-    precision: str = "auto"
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         """Check ranges; raises ValueError that names the field."""

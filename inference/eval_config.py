@@ -1,15 +1,18 @@
 """What eval.py can be asked to do, and which wishes contradict each other."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from dataset.evaluate.protocols import DATASETS, EvaluationSet
+from dataset.evaluate.protocols import DATASETS, EvaluationSet, published_mem_every
 from dataset.evaluate.video import Video
-from inference.options import InferenceFlags
+from inference.config import InferenceConfig
 from inference.scoring.official import require_official
 from model import box
+from util import cli
+from util.config.plain import with_defaults
 
 
 class Places(TypedDict):
@@ -30,6 +33,8 @@ class EvalConfig:
     """val; test-dev (d17), test (y18, y19), train (d16, d17, sample)."""
     root: Path | None = None
     """The data set's folder (default: its place under data/)."""
+    sparse: bool = False
+    """Run y18 and y19 on their annotated frames alone; the benchmark runs on all frames."""
     video: Path | None = None
     """A video of one's own instead of a benchmark: a video file or a folder of frames."""
     mask: Path | None = None
@@ -52,7 +57,7 @@ class EvalConfig:
     """Average over these sizes, instead of --size."""
     flip: bool = False
     """Average with the mirrored video."""
-    inference: InferenceFlags
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
     device: str = "auto"
     """auto, cpu, cuda, cuda:INDEX or mps."""
     save_all: bool = False
@@ -126,6 +131,17 @@ class EvalConfig:
     def overlay_file(self, output: Path, video: str) -> Path | None:
         """Return where a video's film goes, if anywhere."""
         return output / f"{video}.mp4" if self.overlay else None
+
+
+def parse(words: Sequence[str], prog: str, description: str) -> EvalConfig:
+    """Read a command line; the benchmark decides how often its published results memorise a frame.
+
+    Exits with status 2 and one line if the words are wrong.
+    """
+    benchmark = cli.given(words, ("dataset", "split"))
+    mem_every = published_mem_every(benchmark.get("dataset", ""), benchmark.get("split", EvalConfig.split))
+    usual = EvalConfig(inference=InferenceConfig(mem_every=mem_every))
+    return cli.parse(with_defaults(usual), prog, description, words)
 
 
 def check_flags(config: EvalConfig) -> None:

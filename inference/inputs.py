@@ -29,7 +29,7 @@ def check_image(image: Tensor, size: tuple[int, int] | None, frame: int) -> tupl
     return height, width
 
 
-def read_mask(
+def given_objects(
     mask: Tensor | None, object_ids: list[int] | None, size: tuple[int, int], device: torch.device
 ) -> tuple[list[int], Tensor]:
     """Split a mask of ids [H,W] into the ids that are meant, ascending, and a mask of 0 and 1 [O,H,W] for each.

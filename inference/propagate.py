@@ -11,7 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dataset.evaluate.video import Video, VideoFrame, open_video
+from dataset.disk.arrays import Frames, to_rgb
+from dataset.evaluate.own import open_own
+from dataset.evaluate.prepare import prepare_image, prepare_mask
+from dataset.evaluate.prompts import Masks, read_prompt, to_prompt
+from dataset.evaluate.video import Video, VideoFrame
 from inference.config import InferenceConfig
 from inference.interface import VOSSegmenter
 from inference.segmenter import build_segmenter
@@ -71,40 +75,86 @@ class Stopwatch:
 
 def segment_video(
     model: VOSNetwork,
-    frames: str | Path,
-    masks: str | Path,
+    frames: str | Path | Frames,
+    masks: Masks,
     size: int = 480,
     config: InferenceConfig | None = None,
     *,
     device: torch.device | str | None = None,
     flip: bool = False,
     scales: Sequence[int] | None = None,
+    start: int = 0,
+    stop: int | None = None,
+    reverse: bool = False,
 ) -> Iterator[SegmentedFrame]:
     """Segment a video, one frame at a time.
 
     Args:
         model: any network of `build_model` or `load_checkpoint`.
-        frames: a folder of images or a video file.
-        masks: a PNG for the first frame, or a folder of PNGs named like the frames that they belong to.
+        frames: a folder of images or a video file; a list, array or iterator of frames, [H,W,3] uint8 or [3,H,W] float
+            in 0..1. Of an iterator, such as a camera, no frame is taken before it is asked for.
+        masks: a PNG or ids [H,W] for the first frame; a folder or list of PNGs named like the frames that they belong
+            to; or a dictionary of frame numbers, counted from 0, or names: a PNG, ids [H,W], or a pair of ids and a
+            list of those that are meant. Later masks add or correct the objects that they show.
         size: pixels of the shorter side at which the network works; -1 is the video's own size. BMVOS and EMVOS work at
             the own size of a larger video with an object of fewer than 1,000 pixels at 480 (as published).
         config: settings; the defaults are those of the published results.
         device: where to compute; the model's own device by default.
         flip: average with the mirrored video.
         scales: average over these sizes, instead of `size`.
+        start: the first frame that is read, counted from 0.
+        stop: the frame before which reading ends; None reads to the end.
+        reverse: from the last of these frames back to the first; the "first frame" above is the last one then.
 
     Yields:
-        Every frame in order; frames before the first mask are background.
+        Every frame in the order of reading, under its own name; frames before the first mask are background.
 
     Raises:
         FileNotFoundError, ValueError: frames or masks that are missing or unfit, when they are reached.
     """
-    views = build_views(model, tuple(scales or (size,)), flip=flip, config=config, device=device)
-    return propagate(views, open_video(frames, masks))
+    variants = build_variants(model, tuple(scales or (size,)), flip=flip, config=config, device=device)
+    return propagate(variants, open_own(frames, masks, start=start, stop=stop, reverse=reverse))
+
+
+def step_rgb(
+    segmenter: VOSSegmenter,
+    rgb: np.ndarray | Tensor,
+    mask: np.ndarray | Tensor | None = None,
+    object_ids: list[int] | None = None,
+    *,
+    size: int = 480,
+    last: bool = False,
+) -> Tensor:
+    """Segment the next frame from an 8-bit picture: resized, normalised and padded as the network wants it.
+
+    Args:
+        segmenter: of `build_segmenter`.
+        rgb: [H,W,3] uint8, or [3,H,W] float in 0..1.
+        mask: integer ids [H,W], as in `Segmenter.step`.
+        object_ids: ids of the mask that are meant; all that occur in it by default.
+        size: pixels of the shorter side at which the network works; -1 is the picture's own size.
+        last: as in `Segmenter.step`.
+
+    Returns:
+        Probabilities [L,H,W] at the picture's own size; `segmenter.to_id_mask` makes ids of them.
+
+    Raises:
+        ValueError: for pictures and masks of the wrong shape, type or size.
+    """
+    picture = to_rgb(rgb, 0)
+    given = ids = None
+    if mask is not None:
+        prompt = to_prompt((mask, object_ids) if object_ids is not None else mask, "this frame")
+        ids_HW, ids = read_prompt(prompt)
+        if ids_HW.shape != picture.shape[:2]:
+            raise ValueError(f"mask: expected {list(picture.shape[:2])} like its frame, received {list(ids_HW.shape)}")
+        given = prepare_mask(ids_HW, size)
+    prob = segmenter.step(prepare_image(picture, size, segmenter.resizing.bicubic), given, ids, last)
+    return merge_probabilities([prob], picture.shape[:2])
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class Variant:
     """One of the ways in which a video is shown to a segmenter: the shorter side in pixels, and whether mirrored."""
 
     segmenter: VOSSegmenter
@@ -112,14 +162,14 @@ class View:
     mirrored: bool
 
 
-def build_views(
+def build_variants(
     model: VOSNetwork,
     sizes: Sequence[int] = (480,),
     *,
     flip: bool = False,
     config: InferenceConfig | None = None,
     device: torch.device | str | None = None,
-) -> list[View]:
+) -> list[Variant]:
     """Prepare a network for `propagate`: one segmenter for each size, with `flip` another one that sees it mirrored.
 
     Raises ValueError for sizes that are too small or given twice.
@@ -130,33 +180,33 @@ def build_views(
     if not sizes or len(set(sizes)) < len(sizes):
         raise ValueError(f"sizes {list(sizes)}: expected one or several different ones")
     first = build_segmenter(model, config, device)
-    views = []
+    variants = []
     for size in sizes:
         for mirrored in (False, True) if flip else (False,):
             segmenter = copy.copy(first)  # shares the prepared network
             segmenter.reset()
-            views.append(View(segmenter=segmenter, size=size, mirrored=mirrored))
-    return views
+            variants.append(Variant(segmenter=segmenter, size=size, mirrored=mirrored))
+    return variants
 
 
 def propagate(
-    views: Sequence[View], video: Video, *, stopwatch: Stopwatch | None = None, wanted_only: bool = False
+    variants: Sequence[Variant], video: Video, *, stopwatch: Stopwatch | None = None, wanted_only: bool = False
 ) -> Iterator[SegmentedFrame]:
-    """Segment a video, one frame at a time; the views' probabilities are averaged at the original size.
+    """Segment a video, one frame at a time; the variants' probabilities are averaged at the original size.
 
     With `wanted_only` frames whose masks the benchmark does not ask for are segmented but not yielded.
     Raises ValueError for unfit frames and masks when they are reached.
     """
     watch = stopwatch or Stopwatch()
-    segmenter = views[0].segmenter
-    for view in views:
-        view.segmenter.reset()
-    sizes = list(dict.fromkeys(view.size for view in views))
+    segmenter = variants[0].segmenter
+    for variant in variants:
+        variant.segmenter.reset()
+    sizes = list(dict.fromkeys(variant.size for variant in variants))
     for at_sizes in zip(*(video.frames(size, segmenter.resizing) for size in sizes), strict=True):
         frames = dict(zip(sizes, at_sizes, strict=True))
         first = at_sizes[0]
         watch.start(segmenter.device)
-        probs = [_step(view, frames[view.size]) for view in views]
+        probs = [_step(variant, frames[variant.size]) for variant in variants]
         result = _frame(segmenter, first, probs) if first.wanted or not wanted_only else None
         if segmenter.object_ids:  # frames before the first mask cost nothing: they would flatter the figure
             watch.stop()
@@ -181,12 +231,12 @@ def merge_probabilities(probs: Sequence[Tensor], size: tuple[int, ...]) -> Tenso
     return total if len(probs) == 1 else total / len(probs)
 
 
-def _step(view: View, frame: VideoFrame) -> Tensor:
+def _step(variant: Variant, frame: VideoFrame) -> Tensor:
     image, mask = frame.image, frame.mask
-    if view.mirrored:
+    if variant.mirrored:
         image, mask = image.flip(-1), None if mask is None else mask.flip(-1)
-    prob = view.segmenter.step(image, mask, frame.object_ids, frame.last)
-    return prob.flip(-1) if view.mirrored else prob
+    prob = variant.segmenter.step(image, mask, frame.object_ids, frame.last)
+    return prob.flip(-1) if variant.mirrored else prob
 
 
 def _frame(segmenter: VOSSegmenter, frame: VideoFrame, probs: Sequence[Tensor]) -> SegmentedFrame:

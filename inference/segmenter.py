@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dataset.evaluate.prepare import Resizing
 from inference.config import InferenceConfig
-from inference.inputs import check_image, check_known, id_mask, read_mask
+from inference.inputs import check_image, check_known, given_objects, id_mask
 from inference.interface import VOSSegmenter
 from inference.memory.group import MemoryLimits
 from inference.memory.objects import ObjectTable
@@ -102,7 +102,7 @@ class Segmenter:
             ValueError: an image or mask of the wrong shape, type or size, or a mask without any object.
         """
         height, width = check_image(image, self._size, self._frame + 1)
-        given_ids, given_OHW = read_mask(mask, object_ids, (height, width), self.device)
+        given_ids, given_OHW = given_objects(mask, object_ids, (height, width), self.device)
         self._size = (height, width)
         self._frame += 1
         known = self.object_ids

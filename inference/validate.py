@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dataset.disk.frames import read_video_list
+from dataset.disk.lists import read_video_list
 from dataset.evaluate.annotated import open_annotated
 from dataset.evaluate.protocols import EvaluationSet, find_evaluation_set
 from dataset.evaluate.video import Video, open_videos
 from inference.matches.accuracy import Tally, make_match_report, measure_videos
-from inference.propagate import build_views, propagate
+from inference.propagate import build_variants, propagate
 from inference.report import make_report, score_folders
 from inference.scoring.sequences import FrameValues
 from inference.segmenter import InferenceConfig
@@ -117,11 +117,11 @@ def _score(
 ) -> dict[str, dict[int, FrameValues]]:
     """Return the per-frame values of each video's objects."""
     inference = InferenceConfig(mem_every=evaluation.mem_every)
-    views = build_views(model, (config.val_size,), config=inference, device=device)
+    variants = build_variants(model, (config.val_size,), config=inference, device=device)
     with tempfile.TemporaryDirectory(prefix="corrvos-validation-") as place:
         folder = Path(place)
         for video in videos:
-            for frame in propagate(views, video, wanted_only=True):
+            for frame in propagate(variants, video, wanted_only=True):
                 write_mask(folder / video.name / f"{frame.name}.png", frame.id_mask)
         report = score_folders(
             evaluation.annotations,

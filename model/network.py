@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol
 
 from torch import Tensor, nn
+from typing_extensions import Self
 
 STRIDE = 16  # of the matching grid; image sides must be multiples of it
 

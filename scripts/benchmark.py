@@ -27,6 +27,7 @@ from inference import InferenceConfig, VOSSegmenter, build_segmenter
 from model import build_model
 from scripts.calibration import against_calibration, in_own_process
 from util.cli import program
+from util.config.choices import Precision
 from util.device import peak_memory_bytes, select_device
 
 # The released code on an ordinary 854x480 frame with one frame in memory (torch's FlopCounterMode), by objects.
@@ -54,7 +55,7 @@ class Config:
     width: int = 854
     repeats: int = 7
     device: str = "cpu"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
 
 
 def rows(config: Config) -> list[tuple[str, int]]:

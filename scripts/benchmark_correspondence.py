@@ -25,6 +25,7 @@ from dataset.clip import ClipBatch
 from dataset.train.loader import build_loader
 from model.training.start import build_state
 from util import cli
+from util.config.choices import Precision
 from util.config.presets import preset
 from util.config.train import TrainConfig
 from util.device import select_device
@@ -54,7 +55,7 @@ class Config:
     batch_size: int = 0
     repeats: int = 5
     device: str = "cpu"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
 
 
 class Side:
@@ -96,7 +97,7 @@ def run_config(config: Config, alpha: float) -> TrainConfig:
         correspondence=losses,
         batch_size=config.batch_size or run.batch_size,
         device=config.device,
-        precision=config.precision,  # type: ignore[arg-type]
+        precision=config.precision,
         pretrained=False,
         freeze_bn="yes",
     )

@@ -24,6 +24,7 @@ from dataset.clip import ClipBatch
 from model.training.start import build_state
 from scripts.calibration import against_calibration, in_own_process
 from train import train_step
+from util.config.choices import Precision
 from util.config.presets import preset
 from util.config.train import CorrespondenceConfig, TrainConfig
 from util.device import peak_memory_bytes, select_device
@@ -66,7 +67,7 @@ class Config:
     full: bool = False
     repeats: int = 5
     device: str = "cpu"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
 
 
@@ -75,7 +76,7 @@ def run_config(config: Config, name: str) -> TrainConfig:
     run = replace(
         preset(name, "base", "2"),
         device=config.device,
-        precision=config.precision,  # type: ignore[arg-type]
+        precision=config.precision,
         compile=config.compile,
         pretrained=False,
         freeze_bn="yes",

@@ -6,7 +6,6 @@ python scripts/check_dataset.py data/YouTube --quick
 Prints what is there and, for each problem, what to mend. Exit status: 0 sound, 1 problems, 2 no data set there.
 """
 
-import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +19,10 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset.disk.check import Findings, PicturesTask, Size, VideoTask, check, pictures_of
-from dataset.disk.layout import Layout, Part, find_layout, subfolders
-from dataset.evaluate.protocols import required_frames
+from dataset.disk.layout import Part
+from dataset.disk.lists import read_lines, read_names, subfolders
+from dataset.disk.meta import read_objects, required_frames
+from dataset.disk.recognise import Layout, find_layout
 from util.parallel.workers import default_processes, map_processes
 from util.run.progress import with_progress
 
@@ -74,7 +75,7 @@ def check_dataset(config: CheckConfig) -> tuple[Layout, list[Findings], list[str
         ValueError: when the folder has none of the layouts.
     """
     layout = find_layout(config.root)
-    own_lists = {path: _read_words(path) for path in config.lists}
+    own_lists = {path: _read_list(path) for path in config.lists}
     problems: list[str] = []
     tasks: list[VideoTask | PicturesTask] = [
         *_video_tasks(layout, config, problems),
@@ -85,8 +86,8 @@ def check_dataset(config: CheckConfig) -> tuple[Layout, list[Findings], list[str
     findings = list(with_progress(results, len(tasks), "checking"))
     problems += [problem for found in findings for problem in found.problems]
     everything = {found.name for found in findings}
-    for path, words in own_lists.items():
-        problems += _missing_videos(path, words, everything, config.root)
+    for path, names in own_lists.items():
+        problems += _missing_videos(path, names, everything, config.root)
     for part in layout.parts:
         videos = {found.name: found for found in findings if found.part == part.name}
         problems += [problem for path in part.lists for problem in _check_list(path, part, videos)]
@@ -150,9 +151,13 @@ def _picture_tasks(layout: Layout, config: CheckConfig, problems: list[str]) -> 
 
 def _check_list(path: Path, part: Part, videos: Mapping[str, Findings]) -> list[str]:
     """Check a list of the data set: names of videos, or in the first release of DAVIS-2016 pairs of files."""
-    words = _read_words(path)
+    try:
+        names = read_names(path)
+    except ValueError as error:
+        return [str(error)]
+    words = [word for line in read_lines(path) for word in line.split()]
     if not any("/" in word for word in words):
-        return _missing_videos(path, words, set(videos), part.frames)
+        return _missing_videos(path, names, set(videos), part.frames)
     base = path.parents[2]
     missing = [word for word in words if word.startswith("/") and not (base / word[1:]).is_file()]
     if not missing:
@@ -160,10 +165,10 @@ def _check_list(path: Path, part: Part, videos: Mapping[str, Findings]) -> list[
     return [f"{path} names {len(missing)} files that are not in {base} ({_examples(missing)}). Add them."]
 
 
-def _missing_videos(path: Path, words: Sequence[str], videos: set[str], place: Path) -> list[str]:
-    if not words:
+def _missing_videos(path: Path, names: Sequence[str], videos: set[str], place: Path) -> list[str]:
+    if not names:
         return [f"list {path} is empty: expected one video per line. Copy it again or remove it."]
-    missing = [name for name in words if name not in videos]
+    missing = [name for name in names if name not in videos]
     if not missing:
         return []
     return [
@@ -180,7 +185,7 @@ def _check_meta(meta: Path, part: Part, videos: Mapping[str, Findings], quick: b
         ]
     try:
         frames = required_frames(meta)
-        objects = {name: set(video["objects"]) for name, video in json.loads(meta.read_text())["videos"].items()}
+        objects = {name: set(found) for name, found in read_objects(meta, "frames").items()}
     except ValueError as error:
         return [str(error)]
     problems = _missing_videos(meta, list(frames), set(videos), part.frames)
@@ -204,13 +209,13 @@ def _check_meta(meta: Path, part: Part, videos: Mapping[str, Findings], quick: b
 
 def _list_lines(layout: Layout) -> list[str]:
     paths = dict.fromkeys(path for part in layout.parts for path in part.lists)
-    return [f"list {path.relative_to(layout.root)}: {len(_read_words(path))} names" for path in paths]
+    return [f"list {path.relative_to(layout.root)}: {len(read_lines(path))} names" for path in paths]
 
 
-def _read_words(path: Path) -> list[str]:
+def _read_list(path: Path) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"list {path} does not exist: expected a text file with one video per line.")
-    return path.read_text().split()
+    return read_names(path)
 
 
 def _describe(sizes: Mapping[Size, int]) -> str:

@@ -25,18 +25,19 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset.disk.frames import list_images, read_rgb
-from dataset.disk.layout import Layout, Part, StaticSet, find_layout
+from dataset.disk.layout import Part, StaticSet, proposals_folder
+from dataset.disk.lists import read_names
 from dataset.disk.proposals import (
     STATIC_NAME,
     ProposalHeader,
     Proposals,
     ProposalSettings,
-    proposals_folder,
     proposals_path,
     read_all,
     read_header,
     write_proposals,
 )
+from dataset.disk.recognise import Layout, find_layout
 from dataset.disk.selective_search import find_boxes
 from util.files.atomic import remove
 from util.parallel.workers import default_processes, map_processes
@@ -163,7 +164,7 @@ def find_jobs(root: Path, videos: Sequence[str] = ()) -> list[Job]:
     if layout.sets:
         if videos:
             raise ValueError(f"--videos: {root} holds static pictures. Leave it out, or give a data set of videos.")
-        return _with_pictures(root, [_set_job(root, found) for found in layout.sets])
+        return _with_pictures(root, [_set_job(found) for found in layout.sets])
     parts = _training_parts(layout)
     wanted = dict.fromkeys(_wanted_videos(videos))
     known = {video for part in parts for video in part.videos()}
@@ -265,13 +266,9 @@ def _with_pictures(root: Path, jobs: Sequence[Job]) -> list[Job]:
     return found
 
 
-def _set_job(root: Path, found: StaticSet) -> Job:
-    below = root / found.name
-    folder = below if found.folders[0].is_relative_to(below) else root
-    pictures = sorted(picture for place in found.folders for picture in place.glob("*.jpg"))
-    return Job(
-        folder=folder, video=STATIC_NAME, pictures={path.relative_to(folder).as_posix(): path for path in pictures}
-    )
+def _set_job(found: StaticSet) -> Job:
+    pictures = {path.relative_to(found.folder).as_posix(): path for path in found.pictures()}
+    return Job(folder=found.folder, video=STATIC_NAME, pictures=pictures)
 
 
 def _training_parts(layout: Layout) -> list[Part]:
@@ -287,7 +284,7 @@ def _training_parts(layout: Layout) -> list[Part]:
 
 def _wanted_videos(videos: Sequence[str]) -> list[str]:
     if len(videos) == 1 and Path(videos[0]).is_file():
-        names = [line.strip() for line in Path(videos[0]).read_text().splitlines() if line.strip()]
+        names = read_names(Path(videos[0]))
         if not names:
             raise ValueError(f"--videos: list {videos[0]} is empty. Expected a video's name on each line.")
         return names

@@ -23,7 +23,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset.disk.frames import IMAGE_SUFFIXES, read_rgb
-from dataset.disk.layout import Layout, find_layout
+from dataset.disk.recognise import Layout, find_layout
 from util.files.atomic import atomic_write, remove
 from util.files.palette import read_mask
 from util.parallel.workers import default_processes, map_processes

@@ -1,4 +1,4 @@
-"""Dependencies point one way, and importing a module changes nothing."""
+"""Dependencies point one way, importing changes nothing, nothing grows too large, and the tests mirror the code."""
 
 import ast
 import subprocess
@@ -16,6 +16,68 @@ ALLOWED = {
 }
 OURS = {*ALLOWED, "train", "eval", "scripts", "tests"}
 SOURCES = [path for package in ALLOWED for path in sorted((ROOT / package).glob("**/*.py"))]
+PROGRAMS = [ROOT / "train.py", ROOT / "eval.py", *sorted((ROOT / "scripts").glob("*.py"))]
+TESTS = sorted((ROOT / "tests").glob("**/*.py"))
+MODULE, FUNCTION, PARAMETERS = 300, 60, 7  # the most lines, and parameters beside configuration objects
+
+# Each entry leaves with the next change of its module.
+TOO_LONG: set[str] = {
+    "tests/model/twoframe/test_network.py",
+    "tests/inference/test_twoframe_segmenter.py",
+    "tests/inference/test_report.py",
+    "tests/scripts/test_ablate.py",
+    "tests/eval/test_eval.py",
+    "tests/dataset/train/test_render_paired.py",
+}
+TOO_MANY_PARAMETERS: set[str] = {
+    "model/spacetime/unroll.py: _remember",
+    "dataset/train/render.py: render_clip",
+    "inference/report.py: score_folders",
+    "inference/propagate.py: segment_video",
+}
+# Modules without a test file of their name.
+NOT_MIRRORED_YET: set[str] = {
+    "model/fast.py",
+    "model/layers/batch_norm.py",
+    "model/layers/blocks.py",
+    "model/layers/decoder.py",
+    "model/layers/densenet.py",
+    "model/layers/encoders.py",
+    "model/layers/sensory.py",
+    "model/network.py",
+    "model/spacetime/network.py",
+    "model/spacetime/stcn.py",
+    "model/spacetime/xmem.py",
+    "model/twoframe/bmvos.py",
+    "model/twoframe/decoder.py",
+    "model/twoframe/emvos.py",
+    "model/twoframe/unroll.py",
+    "dataset/disk/arrays.py",
+    "dataset/disk/check.py",
+    "dataset/disk/recognise.py",
+    "dataset/disk/selective_search.py",
+    "dataset/evaluate/annotated.py",
+    "dataset/evaluate/own.py",
+    "dataset/evaluate/prefetch.py",
+    "dataset/evaluate/prompts.py",
+    "dataset/evaluate/splits.py",
+    "dataset/sample/scenes.py",
+    "dataset/train/geometry.py",
+    "inference/inputs.py",
+    "inference/interface.py",
+    "inference/memory/long_term.py",
+    "inference/memory/objects.py",
+    "inference/scoring/inputs.py",
+    "inference/scoring/official.py",
+    "inference/scoring/sequences.py",
+    "util/comparison.py",
+    "util/config/choices.py",
+    "util/files/archive.py",
+    "util/files/web_page.py",
+    "util/parallel/workers.py",
+    "util/plot.py",
+    "util/seeds.py",
+}
 
 
 def imported(path: Path) -> set[str]:
@@ -53,3 +115,57 @@ for name in {modules!r}:
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def relative(path: Path) -> str:
+    """Path in the repository."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """All functions of a file, the nested ones and methods too."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """Parameters beside configuration objects."""
+    known = function.args
+    return [
+        parameter.arg
+        for parameter in (*known.posonlyargs, *known.args, *known.kwonlyargs)
+        if parameter.arg not in ("self", "cls")
+        and not (parameter.annotation and "Config" in ast.unparse(parameter.annotation))
+    ]
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *PROGRAMS, *TESTS], ids=relative)
+def test_modules_and_functions_are_small(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+    assert lines <= MODULE or relative(path) in TOO_LONG, f"{lines} lines"
+    for function in functions(path):
+        assert function.end_lineno is not None
+        length = function.end_lineno - function.lineno + 1
+        assert length <= FUNCTION, f"{function.name}: {length} lines"
+        if f"{relative(path)}: {function.name}" not in TOO_MANY_PARAMETERS:
+            assert len(parameters(function)) <= PARAMETERS, f"{function.name}: {', '.join(parameters(function))}"
+
+
+def mirror(path: Path) -> Path:
+    """Where the tests of a module lie."""
+    return ROOT / "tests" / path.relative_to(ROOT).parent / f"test_{path.name}"
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.name != "__init__.py"], ids=relative)
+def test_every_module_has_tests_of_its_name(path: Path) -> None:
+    assert mirror(path).is_file() or relative(path) in NOT_MIRRORED_YET, f"expected {relative(mirror(path))}"
+
+
+@pytest.mark.parametrize("path", TESTS, ids=relative)
+def test_tests_share_code_by_way_of_support_alone(path: Path) -> None:
+    found = {
+        node.module
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tests")
+    }
+    assert not {name for name in found if not name.startswith("tests.support")}

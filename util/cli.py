@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar, get_type_hints
 
 import tyro
@@ -70,10 +70,22 @@ def parse(config: type[C], prog: str, description: str, arguments: Sequence[str]
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        fail(f"{_flatten(errors.getvalue()).rstrip('.')}; {prog} --help lists the flags")
+        # A group of flags whose class refuses a value has a name that the reader has never seen.
+        message = re.sub(r"^Error parsing (?!--)\S+: ", "", _flatten(errors.getvalue()).rstrip("."))
+        fail(f"{message}; {prog} --help lists the flags")
     if unknown:
         fail(f"{_unknown(unknown[0], flag_names(config))}; {prog} --help lists the flags")
     return parsed
+
+
+def given(words: Sequence[str], names: Collection[str]) -> dict[str, str]:
+    """Return the values of some flags of a command line: those that decide which defaults all other flags have."""
+    found = {}
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        name, _, value = word.removeprefix("--").partition("=")
+        if word.startswith("--") and name in names:
+            found[name] = value or following
+    return found
 
 
 def fail(message: str) -> NoReturn:

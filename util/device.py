@@ -1,13 +1,21 @@
 """The computing device: choosing it, its precision, and honest measurements on it."""
 
+import math
 import os
-import resource
 import sys
 from contextlib import AbstractContextManager
+from typing import get_args
 
 import torch
 
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+from util.config.choices import Precision
+
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
+
+PRECISIONS = get_args(Precision)
 
 
 def select_device(name: str = "auto") -> torch.device:
@@ -43,7 +51,7 @@ def _cuda_device(name: str, index: str) -> torch.device:
     return torch.device("cuda", number)
 
 
-def resolve_precision(device: torch.device, precision: str = "auto") -> str:
+def resolve_precision(device: torch.device, precision: Precision = "auto") -> Precision:
     """Return `fp32`, `fp16` or `bf16`; `auto` is fp16 on CUDA and fp32 elsewhere.
 
     Raises ValueError for another name and for bf16 on a GPU without it.
@@ -57,7 +65,7 @@ def resolve_precision(device: torch.device, precision: str = "auto") -> str:
     return precision
 
 
-def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager[object]:
+def autocast(device: torch.device, precision: Precision = "auto") -> AbstractContextManager[object]:
     """Return the context manager that computes in `precision` on `device`; fp32 switches an outer autocast off."""
     resolved = resolve_precision(device, precision)
     if resolved == "fp32":
@@ -73,9 +81,14 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def peak_memory_bytes(device: torch.device) -> int:
-    """Return the peak bytes so far: allocated tensors on CUDA (since the last reset), resident process otherwise."""
+def peak_memory_bytes(device: torch.device) -> float:
+    """Return the peak bytes so far: allocated tensors on CUDA (since the last reset), resident process otherwise.
+
+    NaN on systems that do not tell (Windows).
+    """
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    if resource is None:
+        return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB, macOS in bytes

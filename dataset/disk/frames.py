@@ -2,12 +2,13 @@
 
 import logging
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
 import av
+import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -17,6 +18,13 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 FOLDER_FPS = 24.0
 FIRST_OF_FILE = "00000"
 _IMAGE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+# How OpenCV decodes a picture at a share of its size.
+_REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 
 
 class FrameSource(Protocol):
@@ -78,6 +86,10 @@ class FolderFrames:
         for name, file in self._files.items():
             yield name, read_rgb(file)
 
+    def at(self, index: int) -> np.ndarray:
+        """Return the frame of a number, counted from 0, as [H,W,3] uint8 RGB."""
+        return read_rgb(list(self._files.values())[index])
+
 
 class VideoFileFrames:
     """Frames of a video file in the order shown, turned as its rotation tag says, named 00000, 00001, ..."""
@@ -117,18 +129,39 @@ class VideoFileFrames:
     def read(self) -> Generator[tuple[str, np.ndarray], None, None]:
         """Yield the name and the picture [H,W,3] uint8 RGB of each frame."""
         index = 0
+        try:
+            for _, rgb in self.decode():
+                yield f"{index:05d}", rgb
+                index += 1
+        except av.FFmpegError as error:
+            raise ValueError(f"video {self.path} is damaged after frame {index} ({error}).") from error
+        with self._open() as container:
+            if index < container.streams.video[0].frames:
+                logger.warning(
+                    "video %s: %d of %d frames could be decoded.", self.path, index, container.streams.video[0].frames
+                )
+
+    def decode(self, start: int | None = None) -> Generator[tuple[int | None, np.ndarray], None, None]:
+        """Yield time stamp and picture of each frame, from the key frame at or before the time stamp `start` on.
+
+        Raises av.FFmpegError for a damaged file.
+        """
         with self._open() as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            try:
-                for frame in container.decode(stream):
-                    rgb = frame.to_ndarray(format="rgb24")
-                    yield f"{index:05d}", np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
-                    index += 1
-            except av.FFmpegError as error:
-                raise ValueError(f"video {self.path} is damaged after frame {index} ({error}).") from error
-            if index < stream.frames:
-                logger.warning("video %s: %d of %d frames could be decoded.", self.path, index, stream.frames)
+            if start is not None:
+                container.seek(start, stream=stream)
+            for frame in container.decode(stream):
+                rgb = frame.to_ndarray(format="rgb24")
+                yield frame.pts, np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+
+    def times(self) -> list[int]:
+        """Return all frames' time stamps in the order shown; empty if the file doesn't give each frame its own."""
+        with self._open() as container:
+            packets = container.demux(container.streams.video[0])
+            times = [packet.pts for packet in packets if packet.size and not packet.is_discard]
+        known = sorted(time for time in times if time is not None)
+        return known if len(known) == len(times) == len(set(known)) else []
 
     def _open(self) -> av.container.InputContainer:
         remedy = "Expected a video file such as mp4, or a folder of images."
@@ -182,29 +215,6 @@ def list_images(folder: Path) -> dict[str, Path]:
     return by_name
 
 
-def read_video_list(what: str, path: Path, where: str, has: Callable[[str], bool]) -> list[str]:
-    """Read the names of videos from a file with one on each line, each name once.
-
-    Args:
-        what: the list is, for messages.
-        path: of the file.
-        where: the videos are, for messages.
-        has: whether there is a video of a name.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it is empty or names a video that is not there.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{what} {path} does not exist: expected a video's name on each line.")
-    names = list(dict.fromkeys(line.strip() for line in path.read_text().splitlines() if line.strip()))
-    missing = [name for name in names if not has(name)]
-    if missing or not names:
-        found = f"names {len(missing)} videos that {where} lacks, such as {missing[0]}" if missing else "is empty"
-        raise ValueError(f"{what} {path} {found}. Expected a video's name on each line.")
-    return names
-
-
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Return a sorting key that takes runs of digits as numbers: frame2 comes before frame10."""
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
@@ -232,6 +242,33 @@ def read_rgb(path: Path) -> np.ndarray:
         ) from error
     except (OSError, SyntaxError, ValueError) as error:  # PIL raises each of them for damaged files
         raise ValueError(f"frame {path} is truncated or damaged ({error}). Copy or download it again.") from error
+
+
+def read_reduced(path: Path, reduction: int) -> np.ndarray:
+    """Read a picture as uint8 RGB at 1/1, 1/2, 1/4 or 1/8 of its size, for training: a crop rarely needs all of it.
+
+    Each pixel is the mean of a block of the original; a JPEG's decoder does that nearly for free. Rows and columns
+    that do not fill a block are left out, or kept as a last narrower one. Orientation tags don't count, as masks have
+    none.
+
+    Raises FileNotFoundError and ValueError as `read_rgb`.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        data = b""
+    # OpenCV fills the missing rest of a truncated JPEG with grey; PIL, behind read_rgb, refuses such a file.
+    if data.startswith(b"\xff\xd8") and b"\xff\xd9" in data[-64:]:
+        flags = _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        if bgr is not None:
+            return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    rgb = read_rgb(path)
+    if reduction == 1:
+        return rgb
+    rows, columns = (max(side // reduction, 1) for side in rgb.shape[:2])
+    whole = rgb[: rows * reduction, : columns * reduction]
+    return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
 
 
 class _UnfitMode(Exception):

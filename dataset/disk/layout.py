@@ -1,19 +1,22 @@
-"""Which of the known layouts a folder of videos or pictures has, and where its parts lie."""
+"""Where each data set has its frames, masks, lists and meta.json: the one place that knows.
 
-from collections.abc import Iterable, Iterator
+A `Part` is a folder of videos. The functions give the part that a set's name, split or resolution means, whether it is
+there or not: who asks says what is missing. Which set a folder holds is for `dataset.disk.recognise` to find out.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dataset.disk.frames import natural_key
+from dataset.disk.lists import read_names, read_training_list, subfolders
 
 # Which frames of a video have a mask: every one; the first at least; any, at least one; none (they lie elsewhere).
 Annotated = Literal["every", "first", "some", "none"]
 RESOLUTIONS = ("480p", "1080p", "Full-Resolution")
-_DAVIS_PLACES = ("", "trainval", "test-dev", "2016", "2017", "2017/trainval", "2017/test-dev")
-_IMAGES, _MASKS = "JPEGImages", "Annotations"
+IMAGES, MASKS, LISTS = "JPEGImages", "Annotations", "ImageSets"
+_PROPOSALS = "Proposals"
 # More folders of pictures than this are the classes of one set, not sets of their own.
-MOST_SETS = 20
+_MOST_SETS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,186 +51,133 @@ class Part:
     def first_only(self) -> frozenset[str]:
         """Return the videos whose masks are kept back but for the first: those that test lists name."""
         tests = (path for path in self.lists if path.stem.startswith("test"))
-        return frozenset(line.strip() for path in tests for line in path.read_text().splitlines())
+        return frozenset(name for path in tests for name in read_names(path))
 
 
 @dataclass(frozen=True, kw_only=True)
 class StaticSet:
-    """Pictures `x.jpg` with masks `x.png` beside them, in one folder or in a folder for each class."""
+    """Pictures `x.jpg` with masks `x.png` beside them, in one folder or in a folder for each class.
+
+    Attributes:
+        name: the set's.
+        folder: its folder, where its proposals lie, too.
+        folders: those that hold its pictures: itself, or its classes.
+    """
 
     name: str
+    folder: Path
     folders: tuple[Path, ...]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """What lies in a root: its layout's name for people, and parts with videos or sets of static pictures."""
-
-    name: str
-    root: Path
-    parts: tuple[Part, ...] = ()
-    sets: tuple[StaticSet, ...] = ()
+    def pictures(self) -> list[Path]:
+        """Return its pictures in order."""
+        return sorted(picture for folder in self.folders for picture in folder.glob("*.jpg"))
 
 
-def find_layout(root: Path) -> Layout:
-    """Find out which of the supported layouts `root` has: by folders, no file is opened.
+def plain_part(base: Path, annotated: Annotated = "some", *, name: str = ".", meta: Path | None = None) -> Part:
+    """Return `base/JPEGImages/VIDEO` with `base/Annotations/VIDEO`: BL30K, MOSE, LongVideo, one's own videos."""
+    return Part(name=name, frames=base / IMAGES, masks=base / MASKS, annotated=annotated, meta=meta)
 
-    Raises:
-        FileNotFoundError: when there is no such folder.
-        ValueError: when it has none of the layouts.
+
+def davis_part(base: Path, resolution: str = "480p", *, name: str = ".") -> Part:
+    """Return DAVIS's videos of a resolution: `base/JPEGImages/480p/VIDEO`, and its lists `base/ImageSets/RELEASE`.
+
+    Lists of file names belong to the resolution that they are named after.
     """
-    if not root.is_dir():
-        raise FileNotFoundError(f"data set {root} does not exist: expected a folder. Check the path.")
-    layout = _find(root)
-    if layout is None:
-        raise ValueError(_explain(root))
-    return layout
+    lists = tuple(sorted(base.glob(f"{LISTS}/*/*.txt")))
+    only_tests = base.name == "test-dev" or (bool(lists) and all(path.stem.startswith("test") for path in lists))
+    return Part(
+        name=name,
+        frames=base / IMAGES / resolution,
+        masks=base / MASKS / resolution,
+        annotated="first" if only_tests else "every",
+        lists=tuple(path for path in lists if path.parent.name in (resolution, "2016", "2017")),
+    )
 
 
-def read_training_list(lists: Iterable[Path]) -> tuple[list[str], str] | None:
-    """Read which videos of a DAVIS root are for training.
+def davis_base(root: Path, split: str) -> Path:
+    """Return the folder of DAVIS-2017 that holds a split: trainval or test-dev, or the root if it is that itself."""
+    base = root / ("test-dev" if split == "test-dev" else "trainval")
+    return root if not base.is_dir() and (root / IMAGES).is_dir() else base
 
-    Args:
-        lists: its lists, `ImageSets/RELEASE/*.txt`, of which the newest release's train.txt counts.
 
-    Returns:
-        The videos' names in the list's order and the release: 2017, 2016 or 480p, which is the first release of 2016.
-        None if there is no such list.
-    """
-    paths = {path.parent.name: path for path in lists if path.name == "train.txt"}
-    for release in ("2017", "2016", "480p"):
-        if release in paths:
-            lines = [line.strip() for line in paths[release].read_text().splitlines() if line.strip()]
-            if release == "480p":  # lines are "/JPEGImages/480p/bear/00000.jpg /Annotations/...", or names
-                lines = [line.split()[0].split("/")[-2] if "/" in line else line for line in lines]
-            return list(dict.fromkeys(lines)), release
+def davis_list(base: Path, release: str, split: str) -> Path:
+    """Return a list of DAVIS: release 2017, 2016, or 480p, which is the first release of 2016."""
+    return base / LISTS / release / f"{split}.txt"
+
+
+def training_part(root: Path) -> Part | None:
+    """Return the fully annotated videos to train on: those at 480p, else those right below JPEGImages; None if none."""
+    for below in ("480p", ""):
+        frames, masks = root / IMAGES / below, root / MASKS / below
+        if frames.is_dir() and masks.is_dir():
+            lists = tuple(sorted(root.glob(f"{LISTS}/*/*.txt")))
+            return Part(name=below or ".", frames=frames, masks=masks, annotated="every", lists=lists)
     return None
 
 
-def subfolders(folder: Path) -> list[str]:
-    """Return the names of the visible folders in a folder, in natural order; none if it does not exist."""
-    if not folder.is_dir():
-        return []
-    names = (entry.name for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_dir())
-    return sorted(names, key=natural_key)
+def youtube_part(base: Path) -> Part:
+    """Return a split of YouTube-VOS, whose folder is called train_480p, train, valid or test.
 
-
-def _find(root: Path) -> Layout | None:
-    for finder in (_davis, _youtube_or_mose, _long_videos, _videos):
-        layout = finder(root)
-        if layout is not None:
-            return layout
-    layout = _static(root)
-    # Pictures alone are something else: a video's frames, photographs.
-    return layout if layout is not None and _has_masks(layout) else None
-
-
-def _davis(root: Path) -> Layout | None:
-    parts = [part for place in _DAVIS_PLACES for part in _davis_parts(root, root / place)]
-    if not parts:
-        return None
-    years = {"2017" if any(map(_is_2017, part.lists)) else "2016" for part in parts if part.lists}
-    return Layout(name=f"DAVIS {' and '.join(sorted(years))}".strip(), root=root, parts=tuple(parts))
-
-
-def _davis_parts(root: Path, base: Path) -> Iterator[Part]:
-    lists = tuple(sorted(base.glob("ImageSets/*/*.txt")))
-    only_tests = base.name == "test-dev" or (bool(lists) and all(path.stem.startswith("test") for path in lists))
-    for resolution in RESOLUTIONS:
-        frames, masks = base / _IMAGES / resolution, base / _MASKS / resolution
-        if frames.is_dir() or masks.is_dir():
-            yield Part(
-                name=(base / resolution).relative_to(root).as_posix(),
-                frames=frames,
-                masks=masks,
-                annotated="first" if only_tests else "every",
-                # Lists of file names belong to the resolution that they are named after.
-                lists=tuple(path for path in lists if path.parent.name in (resolution, "2016", "2017")),
-            )
-
-
-def _is_2017(path: Path) -> bool:
-    return path.parent.name == "2017" or path.stem.startswith("test")
-
-
-def _youtube_or_mose(root: Path) -> Layout | None:
-    names = [name for name in ("train_480p", "train", "valid", "test") if (root / name / _IMAGES).is_dir()]
-    every = [name for name in subfolders(root / "all_frames") if (root / "all_frames" / name / _IMAGES).is_dir()]
-    if not names and not every:
-        return None
-    signs = (
-        root / "train_480p",
-        root / "all_frames",
-        *(root / name / "meta.json" for name in ("train", "valid", "test")),
-    )
-    youtube = root.name.lower().startswith("youtube") or any(sign.exists() for sign in signs)
-    parts = [_split(root / name, name, youtube) for name in names]
-    for name in every:
-        frames = root / "all_frames" / name / _IMAGES
-        parts.append(Part(name=f"all_frames/{name}", frames=frames, masks=None, annotated="none"))
-    return Layout(name="YouTube-VOS" if youtube else "MOSE", root=root, parts=tuple(parts))
-
-
-def _split(folder: Path, name: str, youtube: bool) -> Part:
-    training, meta = name.startswith("train"), folder / "meta.json"
-    return Part(
-        name=name,
-        frames=folder / _IMAGES,
-        masks=folder / _MASKS,
-        annotated="every" if training else "some" if youtube else "first",
-        # Smaller copies of the training set come without it, and only evaluation needs it.
-        meta=meta if youtube and (not training or meta.is_file()) else None,
+    Smaller copies of the training set come without meta.json, and only evaluation needs it.
+    """
+    name, meta = base.resolve().name, base / "meta.json"
+    training = name.startswith("train")
+    return plain_part(
+        base, "every" if training else "some", name=name, meta=meta if not training or meta.is_file() else None
     )
 
 
-def _long_videos(root: Path) -> Layout | None:
-    names = [name for name in ("long_video", "long_video_x3") if (root / name / _IMAGES).is_dir()]
-    parts = [
-        Part(name=name, frames=root / name / _IMAGES, masks=root / name / _MASKS, annotated="some") for name in names
-    ]
-    return Layout(name="LongVideo", root=root, parts=tuple(parts)) if parts else None
+def youtube_every_frame(root: Path, name: str) -> Part:
+    """Return all frames of a split of YouTube-VOS (valid or test), which lie apart from the annotated ones."""
+    place = f"all_frames/{name}_all_frames"
+    return Part(name=place, frames=root / place / IMAGES, masks=None, annotated="none")
 
 
-def _videos(root: Path) -> Layout | None:
-    frames, masks = root / _IMAGES, root / _MASKS
-    if not frames.is_dir() and not masks.is_dir():
-        return None
-    if (root / "meta.json").is_file():
-        return Layout(name="YouTube-VOS", root=root, parts=(_split(root, root.resolve().name, True),))
-    synthetic = root.resolve().name.lower().startswith("bl30k")
-    part = Part(name=".", frames=frames, masks=masks, annotated="every" if synthetic else "some")
-    return Layout(name="BL30K" if synthetic else "generic", root=root, parts=(part,))
+def mose_part(base: Path) -> Part:
+    """Return a split of MOSE, whose folder is called train, or valid, where every video shows its first mask."""
+    name = base.resolve().name
+    return plain_part(base, "every" if name.startswith("train") else "first", name=name)
 
 
-def _static(root: Path) -> Layout | None:
+def long_video_part(root: Path, name: str) -> Part:
+    """Return a set of LongVideo: long_video, or long_video_x3, which is three times as long."""
+    return plain_part(root / name, name=name)
+
+
+def static_sets(root: Path) -> list[StaticSet]:
+    """Return the sets of static pictures in a folder: itself, or each of its folders, flat or with classes."""
     if _has_pictures(root):
-        return Layout(name="static pictures", root=root, sets=(StaticSet(name=root.name, folders=(root,)),))
+        return [StaticSet(name=root.resolve().name, folder=root, folders=(root,))]
     children = [root / name for name in subfolders(root)]
-    if any((child / _IMAGES).is_dir() for child in (*children, *root.glob("*/*"))):
-        return None  # a folder of several data sets, of which one could be static
     flat = [child for child in children if _has_pictures(child)]
     classes = {child: [child / name for name in subfolders(child) if _has_pictures(child / name)] for child in children}
-    if not any(classes.values()) and len(flat) > MOST_SETS:
-        return Layout(name="static pictures", root=root, sets=(StaticSet(name=root.name, folders=tuple(flat)),))
+    if not any(classes.values()) and len(flat) > _MOST_SETS:  # so many are the classes of one set
+        return [StaticSet(name=root.resolve().name, folder=root, folders=tuple(flat))]
     folders = {child: (child,) if child in flat else tuple(classes[child]) for child in children}
-    sets = tuple(StaticSet(name=child.name, folders=found) for child, found in folders.items() if found)
-    return Layout(name="static pictures", root=root, sets=sets) if sets else None
+    return [StaticSet(name=child.name, folder=child, folders=found) for child, found in folders.items() if found]
+
+
+def proposals_folder(frames: Path) -> Path:
+    """Return where the proposals of the videos in `frames` (ROOT/JPEGImages or ROOT/JPEGImages/480p) lie."""
+    if frames.parent.name == IMAGES:
+        return frames.parent.parent / _PROPOSALS / frames.name
+    return frames.parent / _PROPOSALS
+
+
+def proposals_root(folder: Path, static: bool) -> Path:
+    """Return the data set to which a folder of proposals belongs: of videos, or a `static` set's own folder."""
+    if folder.name == _PROPOSALS or folder.parent.name == _PROPOSALS:
+        return folder.parent.parent if folder.parent.name == _PROPOSALS else folder.parent
+    # A few folders of pictures are taken for sets of their own, unless the folder above is given.
+    classes = not any(folder.glob("*.jpg")) and len(subfolders(folder)) <= _MOST_SETS
+    return folder.parent if classes and static else folder
+
+
+def require_folder(path: Path, what: str, remedy: str) -> None:
+    """Raise FileNotFoundError, with what it is and what to do, unless a folder exists."""
+    if not path.is_dir():
+        raise FileNotFoundError(f"{what}: folder {path} does not exist. {remedy}")
 
 
 def _has_pictures(folder: Path) -> bool:
     return any(entry.suffix.lower() in (".jpg", ".jpeg") for entry in folder.iterdir())
-
-
-def _has_masks(layout: Layout) -> bool:
-    return any(next(folder.glob("*.png"), None) for entry in layout.sets for folder in entry.folders)
-
-
-def _explain(root: Path) -> str:
-    names = sorted(entry.name for entry in root.iterdir())
-    found = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") if names else "nothing"
-    below = [name for name in subfolders(root) if _find(root / name) is not None]
-    remedy = f"Give one of {', '.join(str(root / name) for name in below[:4])}" if below else "Check the path"
-    return (
-        f"{root} has none of the layouts: expected JPEGImages and Annotations (DAVIS, BL30K, generic), train or valid "
-        f"(YouTube-VOS, MOSE), long_video, or pictures x.jpg with x.png; found {found}. {remedy}."
-    )

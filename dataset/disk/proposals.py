@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset.disk.layout import MOST_SETS, subfolders
+from dataset.disk.layout import proposals_root
 from util.files.atomic import atomic_write
 
 FORMAT, VERSION = "corrvos-proposals", 1
@@ -26,7 +26,6 @@ ASPECT = (1 / 3, 3.0)
 AREA = (0.3**2, 0.8**2)
 # What a set of static pictures has in place of a video's name.
 STATIC_NAME = "proposals"
-_FOLDER, _IMAGES = "Proposals", "JPEGImages"
 _LARGEST = np.iinfo(np.uint16).max
 _OPEN_FILES = 512
 _DAMAGED = (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
@@ -71,13 +70,6 @@ class Proposals:
     header: ProposalHeader
     boxes: tuple[np.ndarray, ...]
     sizes: tuple[tuple[int, int], ...]
-
-
-def proposals_folder(images: Path) -> Path:
-    """Return where the proposals of the videos in `images` (ROOT/JPEGImages or ROOT/JPEGImages/480p) lie."""
-    if images.parent.name == _IMAGES:
-        return images.parent.parent / _FOLDER / images.name
-    return images.parent / _FOLDER
 
 
 def proposals_path(folder: Path, video: str) -> Path:
@@ -141,7 +133,7 @@ def read_proposals(
     A process keeps the files that it read last.
 
     Args:
-        folder: see `proposals_folder`; for static pictures the set's folder.
+        folder: see `dataset.disk.layout.proposals_folder`; for static pictures the set's folder.
         video: its name; for static pictures `STATIC_NAME`.
         frames: names without suffix, "00000"; for static pictures paths below the set's folder, "class/x.jpg".
         size: height and width of the pictures, which must be those that were searched; None: not checked.
@@ -290,9 +282,4 @@ def _missing(folder: Path, video: str) -> FileNotFoundError:
 
 def _command(folder: Path, video: str) -> str:
     """Return the command that finds a video's proposals."""
-    root = folder.parent.parent if folder.parent.name == _FOLDER else folder.parent
-    if folder.name != _FOLDER and folder.parent.name != _FOLDER:
-        # A few folders of pictures are taken for sets of their own, unless the folder above is given.
-        classes = not any(folder.glob("*.jpg")) and len(subfolders(folder)) <= MOST_SETS
-        root = folder.parent if classes and video == STATIC_NAME else folder
-    return f"python scripts/extract_proposals.py {root}"
+    return f"python scripts/extract_proposals.py {proposals_root(folder, static=video == STATIC_NAME)}"

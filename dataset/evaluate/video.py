@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from dataset.disk.arrays import StreamFrames
 from dataset.disk.frames import FIRST_OF_FILE, FolderFrames, FrameSource, VideoFileFrames, list_images, open_frames
+from dataset.disk.meta import required_frames
 from dataset.evaluate.prefetch import prefetch
 from dataset.evaluate.prepare import Resizing, prepare_image, prepare_mask
-from dataset.evaluate.protocols import EvaluationSet, MaskRule, find_evaluation_set, required_frames
-from util.files.palette import object_ids, read_mask
+from dataset.evaluate.prompts import Prompt, read_prompt
+from dataset.evaluate.protocols import EvaluationSet, MaskRule, find_evaluation_set
 
 logger = logging.getLogger(__name__)
 
@@ -42,18 +44,13 @@ class VideoFrame:
 
 
 class Video:
-    """A video with the masks that are given for it.
-
-    Attributes:
-        name: its name in the data set.
-        path: the folder of frames or the video file.
-    """
+    """A video, with its `name` and the `path` of its folder or file, and the masks that are given for it."""
 
     def __init__(
         self,
         name: str,
         source: FrameSource,
-        masks: Mapping[str, Path],
+        masks: Mapping[str, Path | Prompt],
         *,
         rule: MaskRule = "every",
         binary: bool = False,
@@ -64,7 +61,7 @@ class Video:
         Args:
             name: the video's name.
             source: its frames.
-            masks: mask files by the names of their frames, in the order of the frames.
+            masks: mask files, or masks, by the names of their frames, in the order of the frames.
             rule: which of the masks are given: the "first" only; of each the ids that are "new"; "every" one.
             binary: take everything that is not zero for one object with id 1.
             wanted: the frames whose results are asked for; None for all.
@@ -105,10 +102,10 @@ class Video:
     @property
     def object_ids(self) -> list[int]:
         """All ids that the given masks hold, in rising order; reads the mask files."""
-        return sorted({value for file in self._masks.values() for value in object_ids(self._read_mask(file))})
+        return sorted({value for mask in self._masks.values() for value in self._read_mask(mask)[1]})
 
     def frames(self, size: int = 480, resizing: Resizing | None = None) -> Iterator[VideoFrame]:
-        """Yield every frame in order, read ahead in a thread; close the iterator to stop early.
+        """Yield every frame in order, those of files read ahead in a thread; close the iterator to stop early.
 
         Args:
             size: the shorter side of `image` and `mask` in pixels; -1 keeps the video's own size.
@@ -118,22 +115,25 @@ class Video:
             ValueError: for masks without any object, an unfit or damaged frame or mask, a mask or frame of another
                 size than the first frame; when the frame is reached.
         """
-        return prefetch(self._prepared_frames(size, resizing or Resizing()))
+        prepared = self._prepared_frames(size, resizing or Resizing())
+        # Of a camera nothing is read ahead: its frames count from when they are asked for.
+        return prepared if isinstance(self._source, StreamFrames) else prefetch(prepared)
 
     def _prepared_frames(self, size: int, resizing: Resizing) -> Iterator[VideoFrame]:
         self._require_an_object()
         size = self._size_for_small_objects(size, resizing)
         seen: set[int] = set()
         shape: tuple[int, ...] | None = None
-        for (name, rgb), last in _mark_last(self._source.read()):
+        read = self._source.read()
+        ends = not isinstance(self._source, StreamFrames)
+        for (name, rgb), last in _mark_last(read) if ends else ((item, False) for item in read):
             if shape is not None and rgb.shape != shape:
                 raise ValueError(
                     f"video {self.path}: frame {name} has {_describe(rgb)} pixels, the frames before it "
                     f"{shape[1]}x{shape[0]}. Resize all frames to one size."
                 )
             shape = rgb.shape
-            given = self._given_mask(name, rgb, seen)
-            ids = None if given is None else object_ids(given)
+            given, ids = self._given_mask(name, rgb, seen)
             seen.update(ids or ())
             yield VideoFrame(
                 name=name,
@@ -145,22 +145,22 @@ class Video:
                 last=last,
             )
 
-    def _given_mask(self, name: str, rgb: np.ndarray, seen: set[int]) -> np.ndarray | None:
-        """Return the ids [H,W] that the rule gives at this frame, or None."""
+    def _given_mask(self, name: str, rgb: np.ndarray, seen: set[int]) -> tuple[np.ndarray | None, list[int] | None]:
+        """Return the ids [H,W] that the rule gives at this frame and which of them are meant, or None twice."""
         file = self._masks.get(name)
         if file is None:
-            return None
-        mask = self._read_mask(file)
+            return None, None
+        mask, ids = self._read_mask(file)
         if mask.shape != rgb.shape[:2]:
             raise ValueError(
                 f"mask {file} has {_describe(mask)} pixels, its frame in {self.path} {_describe(rgb)}. "
                 "Resize the mask to the frame's size with nearest neighbour."
             )
         if self._rule == "new":
-            mask = np.where(np.isin(mask, list(seen)), 0, mask)
-        elif not mask.any():
+            mask, ids = np.where(np.isin(mask, list(seen)), 0, mask), [i for i in ids if i not in seen]
+        elif not ids:
             logger.warning("video %s: mask %s holds no object and is skipped.", self.name, file)
-        return mask if mask.any() else None
+        return (mask, ids) if ids else (None, None)
 
     def _size_for_small_objects(self, size: int, resizing: Resizing) -> int:
         """Return `size`, or -1 if resizing would make one of the objects too small."""
@@ -168,24 +168,25 @@ class Video:
             return size
         seen: set[int] = set()
         for file in self._masks.values():
-            mask = self._read_mask(file)
+            mask, ids = self._read_mask(file)
             if min(mask.shape) <= size:
                 return size  # the video's own size shows objects no larger
             pixels = np.bincount(prepare_mask(mask, size).numpy().ravel())
-            new = set(object_ids(mask)) - seen
+            new = set(ids) - seen
             if any(resizing.is_too_small(int(pixels[i]), size) for i in new):
                 return -1
             seen |= new
         return size
 
-    def _read_mask(self, file: Path) -> np.ndarray:
-        mask = read_mask(file)
-        return (mask != 0).astype(np.uint8) if self._binary else mask
+    def _read_mask(self, mask: Path | Prompt) -> tuple[np.ndarray, list[int]]:
+        ids_HW, ids = read_prompt(mask)
+        return ((ids_HW != 0).astype(np.uint8), [1] if ids else []) if self._binary else (ids_HW, ids)
 
     def _require_an_object(self) -> None:
-        if not any(self._read_mask(file).any() for file in self._masks.values()):
-            files = list(self._masks.values())
-            where = f"mask {files[0]} holds" if len(files) == 1 else f"all {len(files)} masks in {files[0].parent} hold"
+        if not any(self._read_mask(mask)[0].any() for mask in self._masks.values()):
+            masks = [*self._masks.values()]
+            folder = f" in {masks[0].parent}" if isinstance(masks[0], Path) else ""
+            where = f"all {len(masks)} masks{folder} hold" if masks[1:] else f"mask {masks[0]} holds"
             raise ValueError(f"video {self.name}: {where} no object, only zeros. Give a mask with at least one object.")
 
 
@@ -212,19 +213,22 @@ def open_video(frames: str | os.PathLike[str], masks: str | os.PathLike[str]) ->
     return Video(name, source, match_masks(source, masks))
 
 
-def open_dataset(dataset: str, *, split: str = "val", root: str | os.PathLike[str] | None = None) -> list[Video]:
+def open_dataset(
+    dataset: str, *, split: str = "val", root: str | os.PathLike[str] | None = None, sparse: bool = False
+) -> list[Video]:
     """Open the videos of a benchmark in the order of its list.
 
     Args:
         dataset: d16, d17, y18, y19, lv1, lv3, g, sample or chair; case does not matter.
         split: val; also train for d16, d17 and sample, test-dev for d17, test for y18 and y19.
         root: the data set's folder; None for its usual place under data/. Sample data is made where it is missing.
+        sparse: take the annotated frames of y18 and y19 alone, which their protocols do not.
 
     Raises:
         FileNotFoundError: when the folder or parts of it are missing.
         ValueError: for an unknown name or split, or videos without frames or masks.
     """
-    return open_videos(find_evaluation_set(dataset, split=split, root=root))
+    return open_videos(find_evaluation_set(dataset, split=split, root=root, sparse=sparse))
 
 
 def open_videos(evaluation: EvaluationSet) -> list[Video]:
@@ -280,13 +284,11 @@ def match_masks(source: FrameSource, folder: Path, *, first_frame: bool = False)
 
 
 def _mark_last(items: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[tuple[str, np.ndarray], bool]]:
-    previous = None
     for item in items:
-        if previous is not None:
-            yield previous, False
-        previous = item
-    if previous is not None:
-        yield previous, True
+        for following in items:
+            yield item, False
+            item = following
+        yield item, True
 
 
 def _describe(image: np.ndarray) -> str:

@@ -1,20 +1,36 @@
-"""What the correspondence losses need beside a clip's frames: a shared geometry, and second views of frames."""
+"""What the correspondence losses need beside a clip's frames: a shared geometry, second views of frames, and boxes.
+
+Boxes are left, top, right, bottom edges in pixels, 0 at the left and upper edge.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeGuard
 
 import cv2
 import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
 
+from dataset.disk.proposals import fits_rules
 from dataset.train.geometry import flip, window
 from dataset.train.sampling import draw_pair
-from dataset.train.transforms import FrameTransform, apply_colour, decode_reduction, draw_jitter, warp_image
+from dataset.train.transforms import (
+    FrameTransform,
+    Pictures,
+    apply_colour,
+    decode_reduction,
+    draw_frame_jitter,
+    warp_image,
+)
+from util.comparison import Comparison
 from util.config.data import Augmentation
 from util.config.train import CorrespondenceConfig
 
+MOST_PROPOSALS = 128
+
 
 class Pairing(NamedTuple):
-    """Which frames of a clip are compared, and how they are seen a second time.
+    """What is drawn of a clip's `Comparison` before its pictures are read.
 
     Attributes:
         pair: index in the clip of frame t.
@@ -115,8 +131,9 @@ def draw_views(
         to_view = flip(side) @ to_view
     views = {}
     for t in range(len(transforms)) if released else (pair,):
-        jitters = (transforms[t].jitters[0], draw_jitter(rng, augmentation.frame_jitter))
-        views[t] = compose(transforms[t], to_view, side)._replace(jitters=jitters)
+        view = compose(transforms[t], to_view, side)
+        jitter = draw_frame_jitter(rng, augmentation, Pictures(size, size, static=False))
+        views[t] = view._replace(colours={**view.colours, "frame_jitter": jitter})
     return views
 
 
@@ -141,3 +158,75 @@ def render_view(image: np.ndarray, view: FrameTransform, reduction: int) -> np.n
         whole = image[: rows * further, : columns * further]
         image = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
     return apply_colour(warp_image(image, view, reduction * further), view)
+
+
+def make_comparison(
+    pairing: Pairing, labels: Sequence[np.ndarray], transforms: Sequence[FrameTransform], objects: int, seed: int
+) -> Comparison:
+    """Return what the losses compare in a finished clip.
+
+    Args:
+        pairing: what was drawn.
+        labels: of each frame's crop [S,S], objects 1..`objects`.
+        transforms: of each frame.
+        objects: number of objects.
+        seed: of the clip.
+    """
+    boxes, ids = [], []
+    for place, t in enumerate((pairing.pair, pairing.anchor)):
+        found, numbers = annotated_boxes(labels[t], objects if pairing.annotated else 0)
+        if pairing.proposals:
+            proposals = crop_proposals(pairing.proposals[place], transforms[t].matrix, transforms[t].size)
+            found = np.concatenate([found, proposals])
+            numbers = np.concatenate([numbers, np.zeros(len(proposals), np.int64)])
+        boxes.append(torch.from_numpy(found))
+        ids.append(torch.from_numpy(numbers))
+    to_view = [view.matrix @ np.linalg.inv(transforms[t].matrix) for t, view in pairing.views.items()]
+    return Comparison(
+        seeds=(seed,),
+        pair_B=torch.tensor([pairing.pair]),
+        anchor_B=torch.tensor([pairing.anchor]),
+        view_matrices_BV33=torch.from_numpy(np.array(to_view, np.float32).reshape(1, -1, 3, 3)),
+        boxes_B2N4=pad_sequence(boxes, batch_first=True)[None],
+        box_ids_B2N=pad_sequence(ids, batch_first=True, padding_value=-1)[None],
+    )
+
+
+def annotated_boxes(labels_HW: np.ndarray, objects: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the boxes [N,4] float32 around the objects 1..`objects` that can be seen, and which they are [N] int64."""
+    found = []
+    for number in range(1, objects + 1):
+        mask = labels_HW == number
+        columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+        if len(rows):
+            found.append((number, columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+    table = np.array(found, np.int64).reshape(-1, 5)
+    return table[:, 1:].astype(np.float32), table[:, 0]
+
+
+def warp_boxes(boxes_N4: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Take boxes of the original picture to the crop: around their warped corners, clipped to the crop.
+
+    Args:
+        boxes_N4: left, top, right, bottom edges in the original picture.
+        matrix: [3,3], takes pixel centres of the original picture to the crop. A spline on top of it does not count:
+            it moves corners by a few pixels.
+        size: side of the crop.
+
+    Returns:
+        [N,4] float32; a box outside the crop has no area.
+    """
+    corners = boxes_N4[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2).astype(np.float64)
+    # Matrices count from the centre of the first pixel, boxes from its edge.
+    warped = (corners - 0.5) @ matrix[:2, :2].T + matrix[:2, 2] + 0.5
+    return np.concatenate([warped.min(axis=1), warped.max(axis=1)], axis=1).clip(0, size).astype(np.float32)
+
+
+def crop_proposals(boxes_N4: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Return the proposals [M,4] float32 of a crop, from those of the original picture.
+
+    Those are left out that the paper's rules for shape and area would not keep in the crop. Of more than
+    `MOST_PROPOSALS` the first are taken: a file's order has no meaning.
+    """
+    warped = warp_boxes(boxes_N4, matrix, size)
+    return warped[fits_rules(warped, size, size)][:MOST_PROPOSALS]

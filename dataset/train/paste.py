@@ -6,13 +6,11 @@ and that is the clip's own. What it covers is no longer to be seen, so the mask 
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from dataset.clip import Clip, ClipRequest
 from dataset.train.render import visible_objects
-
-_STREAM = 0x7061737465  # keeps these draws apart from all others of the clip's seed
+from util.seeds import clip_rng
 
 
 def draw_donor(request: ClipRequest, videos: int, probability: float) -> ClipRequest | None:
@@ -28,7 +26,7 @@ def draw_donor(request: ClipRequest, videos: int, probability: float) -> ClipReq
     """
     if not probability or videos < 2:
         return None
-    rng = np.random.default_rng([request.seed, _STREAM])
+    rng = clip_rng(request.seed, "paste")
     if rng.random() >= probability:
         return None
     video = (request.video + int(rng.integers(1, videos))) % videos
@@ -49,7 +47,7 @@ def paste_object(clip: Clip, donor: Clip, smallest: int = 0) -> Clip:
     Returns:
         The clip with frames and masks changed together; its matrices and its seed are what they were.
     """
-    if clip.paired is not None:
+    if clip.compared is not None:
         return clip
     covered_THW = donor.labels_THW > 0
     labels_THW = clip.labels_THW.masked_fill(covered_THW, 0)

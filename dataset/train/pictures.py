@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from dataset.clip import Clip, ClipRequest
-from dataset.disk.layout import MOST_SETS, subfolders
+from dataset.disk.frames import read_reduced
+from dataset.disk.layout import StaticSet, static_sets
 from dataset.disk.proposals import STATIC_NAME, check_proposals, read_proposals
-from dataset.train.decode import read_reduced
 from dataset.train.pairs import draw_pairing, uses_proposals
 from dataset.train.render import attempts, render_clip, visible_objects
 from dataset.train.transforms import draw_transforms, warp_mask
@@ -137,23 +137,23 @@ def find_static(root: Path, weight: int = 1) -> list[StaticSource]:
             f"static pictures: folder {root} does not exist. Expected sets of x.jpg with x.png; give its place with "
             "--static_root."
         )
-    folders = [] if any(root.glob("*.jpg")) else [root / name for name in subfolders(root)]
-    # So many folders of pictures are the classes of one set.
-    many = len(folders) > MOST_SETS and all(any(folder.glob("*.jpg")) for folder in folders)
-    found = [_open_set(folder, weight) for folder in ([root] if many else folders or [root])]
-    sources = [source for source in found if len(source)]
+    sources = [source for source in (_open_set(found, weight) for found in static_sets(root)) if len(source)]
     if not sources:
         raise ValueError(f"static pictures: {root} holds no x.jpg, neither flat nor in folders. Check --static_root.")
     return sources
 
 
-def _open_set(folder: Path, weight: int) -> StaticSource:
-    pictures = sorted(folder.glob("*.jpg")) or sorted(folder.glob("*/*.jpg"))
+def _open_set(found: StaticSet, weight: int) -> StaticSource:
+    pictures = found.pictures()
     for picture in pictures:
         if not picture.with_suffix(".png").is_file():
             raise FileNotFoundError(f"picture {picture} has no mask: expected {picture.with_suffix('.png')}.")
-    name = folder.resolve().name
-    return StaticSource(name=name, folder=folder, pictures=tuple(pictures), weight=weight * WEIGHTS.get(name, 1))
+    return StaticSource(
+        name=found.name,
+        folder=found.folder,
+        pictures=tuple(pictures),
+        weight=weight * WEIGHTS.get(found.name, 1),
+    )
 
 
 def _draw_region(rng: np.random.Generator, mask: np.ndarray) -> int:

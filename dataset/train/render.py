@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import torch
 
-from dataset.clip import Clip, ClipRequest, PairedFrames
-from dataset.train.boxes import annotated_boxes, crop_proposals
-from dataset.train.pairs import Pairing, render_view
+from dataset.clip import Clip, ClipRequest
+from dataset.train.pairs import Pairing, make_comparison, render_view
 from dataset.train.transforms import FrameTransform, apply_colour, decode_reduction, warp_image, warp_mask
 from util.files.palette import count_ids
+from util.seeds import clip_rng
 
 # An object counts when it covers at least this share of the crop: 8 pixels at 128x128, 72 at 384x384.
 _SMALLEST_SHARE = 1 / 2048
@@ -24,7 +24,7 @@ def attempts(request: ClipRequest, videos: int) -> Iterator[tuple[int, int, np.r
     """
     for number in range(videos * _TRIES_PER_VIDEO):
         video = (request.video + number // _TRIES_PER_VIDEO) % videos
-        yield video, number, np.random.default_rng([request.seed, number])
+        yield video, number, clip_rng(request.seed, number)
 
 
 def visible_objects(cropped_ids: np.ndarray, smallest: int = 0) -> list[int]:
@@ -67,7 +67,7 @@ def render_clip(
         if pairing is not None and t in pairing.views:
             views.append(render_view(image, pairing.views[t], reduction))
     return Clip(
-        images_T3HW=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
+        images_T3HW=_pictures(images),
         labels_THW=torch.from_numpy(np.stack(labels)),
         objects=len(ids),
         matrices_T33=torch.from_numpy(np.stack([transform.matrix for transform in transforms]).astype(np.float32)),
@@ -75,38 +75,13 @@ def render_clip(
         seed=seed,
         name=name,
         redraws=redraws,
-        paired=None if pairing is None else _pair(pairing, views, labels, transforms, len(ids)),
+        views_V3HW=_pictures(views) if views else None,
+        compared=None if pairing is None else make_comparison(pairing, labels, transforms, len(ids), seed),
     )
 
 
-def _pair(
-    pairing: Pairing,
-    views: Sequence[np.ndarray],
-    labels: Sequence[np.ndarray],
-    transforms: Sequence[FrameTransform],
-    objects: int,
-) -> PairedFrames:
-    boxes, box_ids = [], []
-    for place, t in enumerate((pairing.pair, pairing.anchor)):
-        found, numbers = annotated_boxes(labels[t], objects if pairing.annotated else 0)
-        if pairing.proposals:
-            proposals = crop_proposals(pairing.proposals[place], transforms[t].matrix, transforms[t].size)
-            found = np.concatenate([found, proposals])
-            numbers = np.concatenate([numbers, np.zeros(len(proposals), np.int64)])
-        boxes.append(torch.from_numpy(found))
-        box_ids.append(torch.from_numpy(numbers))
-    size = transforms[0].size
-    # Shapes with a 0 hold without views too.
-    pictures = np.stack(views) if views else np.zeros((0, size, size, 3), np.uint8)
-    matrices = np.array([view.matrix for view in pairing.views.values()], np.float32).reshape(-1, 3, 3)
-    return PairedFrames(
-        pair=pairing.pair,
-        anchor=pairing.anchor,
-        views_V3HW=torch.from_numpy(pictures).permute(0, 3, 1, 2),
-        view_matrices_V33=torch.from_numpy(matrices),
-        boxes=(boxes[0], boxes[1]),
-        box_ids=(box_ids[0], box_ids[1]),
-    )
+def _pictures(images: Sequence[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
 def _relabel(ids_HW: np.ndarray, ids: Sequence[int]) -> np.ndarray:

@@ -1,29 +1,24 @@
 """The data sets of a run: published ones by name, a user's own by flags or a TOML file."""
 
 import logging
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from dataset.clip import Clip, ClipRequest
+from dataset.disk.layout import davis_base
 from dataset.sample.sample import make_sample
 from dataset.train.pairs import uses_proposals
 from dataset.train.pictures import find_static
+from dataset.train.user_sources import UserSource, user_sources
 from dataset.train.videos import find_videos
 from util.config.data import Augmentation, ClipConfig, DataConfig
 from util.config.train import CorrespondenceConfig
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 logger = logging.getLogger(__name__)
 
 YOUTUBE_INTERVAL = 5  # YouTube-VOS is annotated on every fifth frame
-DATASETS = ("davis", "youtube", "mose", "bl30k", "static", "sample")
 
 
 class Source(Protocol):
@@ -54,24 +49,88 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UserSource:
-    """A user's own data.
+class Choice:
+    """What a run takes of a training set.
 
     Attributes:
-        root: its folder.
-        name: for messages; by default the folder's name.
-        kind: videos in DAVIS layout, or static pictures `x.jpg` with `x.png`.
+        root: the set's folder.
         weight: how often a pass shows each video or picture.
         interval: frames of the original video from one annotated frame to the next.
-        list: a file with the names of the videos to train on, one on each line.
+        listed: a file that names the videos to train on; None for the set's own list.
+        frames: length of the clips.
+        stage: of the run.
     """
 
     root: Path
-    name: str = ""
-    kind: str = "videos"
     weight: int = 1
     interval: int = 1
-    list: Path | None = None
+    listed: Path | None = None
+    frames: int = 1
+    stage: str = "2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """A row of the table of training sets.
+
+    Attributes:
+        choose: reads the set's own flags; --set_roots, --set_weights and --set_intervals come on top.
+        open: finds the videos or pictures, from the set's name and the choice.
+    """
+
+    choose: Callable[[DataConfig], Choice]
+    open: Callable[[str, Choice], Sequence[Source]]
+
+
+def open_videos(name: str, choice: Choice) -> list[Source]:
+    """Open videos in DAVIS's or YouTube-VOS's layout."""
+    return [
+        find_videos(
+            name,
+            choice.root,
+            frames=choice.frames,
+            weight=choice.weight,
+            interval=choice.interval,
+            listed=choice.listed,
+        )
+    ]
+
+
+def open_pictures(name: str, choice: Choice) -> Sequence[Source]:
+    """Open sets of static pictures, each under its folder's name."""
+    return find_static(choice.root, weight=choice.weight)
+
+
+def open_sample(name: str, choice: Choice) -> Sequence[Source]:
+    """Open the generated sample data, made where it is missing: in stage 0 its static pictures, else its videos."""
+    root = make_sample(choice.root)
+    if choice.stage == "0":
+        return find_static(root / "static", weight=choice.weight)
+    return open_videos(name, replace(choice, root=davis_base(root, "train")))
+
+
+TRAINING_SETS: dict[str, TrainingSet] = {
+    "davis": TrainingSet(
+        choose=lambda data: Choice(root=data.davis_root, weight=data.davis_weight, listed=data.davis_list),
+        open=open_videos,
+    ),
+    "youtube": TrainingSet(
+        choose=lambda data: Choice(
+            root=data.youtube_root,
+            weight=data.youtube_weight,
+            interval=YOUTUBE_INTERVAL,
+            listed=data.youtube_list,
+        ),
+        open=open_videos,
+    ),
+    "mose": TrainingSet(
+        choose=lambda data: Choice(root=data.mose_root, weight=data.mose_weight, interval=data.mose_interval),
+        open=open_videos,
+    ),
+    "bl30k": TrainingSet(choose=lambda data: Choice(root=data.bl30k_root), open=open_videos),
+    "static": TrainingSet(choose=lambda data: Choice(root=data.static_root), open=open_pictures),
+    "sample": TrainingSet(choose=lambda data: Choice(root=data.sample_root), open=open_sample),
+}
 
 
 def find_sources(
@@ -90,15 +149,17 @@ def find_sources(
         ValueError: for an unknown name, an empty root, weights and intervals that make no sense, or proposals that do
             not fit the data.
     """
-    published = _published(data, frames, stage)
     sources: list[Source] = []
+    changes = _changes(data)
     for name in data.dataset:
-        if name not in published:
+        if name not in TRAINING_SETS:
             raise ValueError(
-                f"unknown training set {name!r}: expected {', '.join(DATASETS)}, or --user_roots or --user_sources."
+                f"unknown training set {name!r}: expected {', '.join(TRAINING_SETS)}, or --user_roots or "
+                "--user_sources."
             )
-        sources.extend(published[name]())
-    for user in (*_from_flags(data), *([] if data.user_sources is None else read_user_sources(data.user_sources))):
+        choice = replace(TRAINING_SETS[name].choose(data), frames=frames, stage=stage, **changes.get(name, {}))
+        sources.extend(TRAINING_SETS[name].open(name, choice))
+    for user in user_sources(data):
         sources.extend(_open_user_source(user, frames))
     if not sources:
         raise ValueError("no training set: give --dataset, --user_roots or --user_sources.")
@@ -109,86 +170,19 @@ def find_sources(
     return sources
 
 
-def read_user_sources(path: Path) -> list[UserSource]:
-    """Read a user's sources from a TOML file.
-
-    Each is a table `[[source]]` with the attributes of `UserSource`; `root` is required. Relative paths start at the
-    file's folder.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it is no TOML, has no source, or one with a wrong key or value.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"--user_sources: {path} does not exist: expected a TOML file with [[source]] tables.")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid TOML: {error}.") from error
-    tables = content.get("source")
-    if not isinstance(tables, list) or not tables or set(content) != {"source"}:
-        raise ValueError(
-            f"{path}: expected [[source]] tables and nothing else, received {', '.join(content) or 'nothing'}."
-        )
-    return [_user_source(table, f"{path}, source {number}", path.parent) for number, table in enumerate(tables, 1)]
-
-
-def _published(data: DataConfig, frames: int, stage: str) -> dict[str, Callable[[], list[Source]]]:
-    """Return how to find each set, by name: only those that are wanted need to exist."""
-
-    def videos(name: str, root: Path, weight: int = 1, interval: int = 1, listed: Path | None = None) -> list[Source]:
-        return [find_videos(name, root, frames=frames, weight=weight, interval=interval, listed=listed)]
-
-    def sample() -> list[Source]:
-        root = make_sample(data.sample_root)
-        return [*find_static(root / "static")] if stage == "0" else videos("sample", root / "trainval")
-
-    return {
-        "davis": lambda: videos("davis", data.davis_root, data.davis_weight, listed=data.davis_list),
-        "youtube": lambda: videos(
-            "youtube", data.youtube_root, data.youtube_weight, YOUTUBE_INTERVAL, data.youtube_list
-        ),
-        "mose": lambda: videos("mose", data.mose_root, data.mose_weight, data.mose_interval),
-        "bl30k": lambda: videos("bl30k", data.bl30k_root),
-        "static": lambda: [*find_static(data.static_root)],
-        "sample": sample,
-    }
-
-
-def _from_flags(data: DataConfig) -> list[UserSource]:
-    roots = data.user_roots
-    weights = _for_each(data.user_weights, roots, "--user_weights")
-    intervals = _for_each(data.user_intervals, roots, "--user_intervals")
-    return [
-        UserSource(root=root, weight=weight, interval=interval)
-        for root, weight, interval in zip(roots, weights, intervals, strict=True)
-    ]
-
-
-def _for_each(values: tuple[int, ...], roots: tuple[Path, ...], flag: str) -> tuple[int, ...]:
-    if not values:
-        return (1,) * len(roots)
-    if len(values) != len(roots) or min(values) < 1:
-        raise ValueError(f"{flag} {values}: expected {len(roots)} integers >= 1, one for each of --user_roots.")
-    return values
-
-
-def _user_source(table: Any, where: str, folder: Path) -> UserSource:
-    known = [item.name for item in fields(UserSource)]
-    unknown = sorted(set(table) - set(known)) if isinstance(table, dict) else [str(table)]
-    if unknown:
-        raise ValueError(f"{where}: unknown {', '.join(unknown)}; expected {', '.join(known)}.")
-    for name, value in table.items():
-        number = name in ("weight", "interval")
-        if number and (type(value) is not int or value < 1):
-            raise ValueError(f"{where}: {name} = {value!r}: expected an integer >= 1.")
-        if not number and not isinstance(value, str):
-            raise ValueError(f"{where}: {name} = {value!r}: expected a text in quotes.")
-    if "root" not in table:
-        raise ValueError(f"{where}: root is missing: expected the folder of the data.")
-    if table.get("kind", "videos") not in ("videos", "static"):
-        raise ValueError(f"{where}: kind = {table['kind']!r}: expected 'videos' or 'static'.")
-    return UserSource(**{name: folder / value if name in ("root", "list") else value for name, value in table.items()})
+def _changes(data: DataConfig) -> dict[str, dict[str, Any]]:
+    """Read --set_roots, --set_weights and --set_intervals: what they change of a set's `Choice`, by its name."""
+    found: dict[str, dict[str, Any]] = {}
+    for field, words in (("root", data.set_roots), ("weight", data.set_weights), ("interval", data.set_intervals)):
+        for word in words:
+            name, _, value = word.partition("=")
+            if name not in data.dataset or not value:
+                known = ", ".join(data.dataset) or "none"
+                raise ValueError(f"--set_{field}s {word}: expected NAME=VALUE, a name of --dataset ({known}).")
+            if field != "root" and (not value.isdecimal() or int(value) < 1):
+                raise ValueError(f"--set_{field}s {word}: expected an integer >= 1 after the name.")
+            found.setdefault(name, {})[field] = Path(value) if field == "root" else int(value)
+    return found
 
 
 def _open_user_source(user: UserSource, frames: int) -> list[Source]:

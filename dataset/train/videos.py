@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from dataset.clip import Clip, ClipRequest
-from dataset.disk.frames import list_images, read_video_list
-from dataset.disk.layout import read_training_list, subfolders
-from dataset.disk.proposals import check_proposals, proposals_folder, read_proposals
-from dataset.train.decode import read_reduced
+from dataset.disk.frames import list_images, read_reduced
+from dataset.disk.layout import Part, proposals_folder, training_part
+from dataset.disk.lists import read_training_list, read_video_list
+from dataset.disk.proposals import check_proposals, read_proposals
 from dataset.train.pairs import draw_pairing, uses_proposals
 from dataset.train.render import attempts, render_clip, visible_objects
 from dataset.train.sampling import draw_frames, draw_objects, draw_successive_frames
@@ -183,8 +183,10 @@ def find_videos(
         FileNotFoundError: when the root, its folders, the list, a listed video, or the mask of a frame are missing.
         ValueError: when nothing is left to train on.
     """
-    images, annotations = _layout(name, root)
-    names, release = read_training_list((root / "ImageSets").glob("*/train.txt")) or (subfolders(images), None)
+    part = _training_part(name, root)
+    images, annotations = part.frames, part.masks
+    assert annotations is not None
+    names, release = read_training_list(part.lists) or (part.videos(), None)
     if listed is not None:
         names = read_video_list(f"data set {name}: list", listed, str(images), lambda video: (images / video).is_dir())
     videos = [_open_video(images / video, annotations / video) for video in names]
@@ -208,21 +210,20 @@ def find_videos(
     )
 
 
-def _layout(name: str, root: Path) -> tuple[Path, Path]:
+def _training_part(name: str, root: Path) -> Part:
     if not root.is_dir():
         raise FileNotFoundError(
             f"data set {name}: folder {root} does not exist. Expected a folder with JPEGImages and Annotations; "
             "give its place, e.g. with --davis_root."
         )
-    for below in ("480p", ""):
-        images, annotations = root / "JPEGImages" / below, root / "Annotations" / below
-        if images.is_dir() and annotations.is_dir():
-            return images, annotations
-    found = ", ".join(sorted(entry.name for entry in root.iterdir())[:5]) or "nothing"
-    raise FileNotFoundError(
-        f"data set {name}: {root} lacks JPEGImages or Annotations; found: {found}. "
-        "Give the folder that holds both, with a folder for every video in each."
-    )
+    part = training_part(root)
+    if part is None:
+        found = ", ".join(sorted(entry.name for entry in root.iterdir())[:5]) or "nothing"
+        raise FileNotFoundError(
+            f"data set {name}: {root} lacks JPEGImages or Annotations; found: {found}. "
+            "Give the folder that holds both, with a folder for every video in each."
+        )
+    return part
 
 
 def _open_video(images: Path, annotations: Path) -> TrainingVideo:

@@ -38,11 +38,11 @@ class MemoryLimits:
     """
 
     long_term: bool
-    max_working_frames: int = 10
-    min_working_frames: int = 5
-    num_prototypes: int = 128
-    max_long_term: int = 10000
-    max_frames: int | None = None
+    max_working_frames: int
+    min_working_frames: int
+    num_prototypes: int
+    max_long_term: int
+    max_frames: int | None
 
 
 class FrameEntry(NamedTuple):

@@ -1,13 +1,13 @@
 """What is to be scored: sequences, frames and categories, all of them checked before any mask is read."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dataset.disk.frames import natural_key
+from dataset.disk.lists import read_lines, read_names, subfolders
+from dataset.disk.meta import read_objects
 
 PathLike = str | os.PathLike[str]
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -40,7 +40,7 @@ def plan_sequences(
     """
     gt_root = _existing_folder(gt_root, "ground truth")
     pred_root = _existing_folder(pred_root, "predictions")
-    known, predicted = _subfolders(gt_root), _subfolders(pred_root)
+    known, predicted = dict.fromkeys(subfolders(gt_root)), dict.fromkeys(subfolders(pred_root))
     if not known:
         raise ValueError(f"{gt_root} has no sequence folders; expected <sequence>/<frame>.png below it.")
     if sequences is None:
@@ -75,16 +75,15 @@ def read_sequence_list(path: PathLike) -> list[str]:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it lists nothing.
+        ValueError: when it lists nothing, or something else than names of folders.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"list of sequences {path} does not exist; expected a file with a name on each line.")
-    words = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    names = dict.fromkeys(Path(word).parent.name if word.endswith((".jpg", ".png")) else word for word in words)
+    names = read_names(path)
     if not names:
         raise ValueError(f"list of sequences {path} is empty; expected a name on each line.")
-    return list(names)
+    return names
 
 
 def read_seen(meta: PathLike, seen_categories: Sequence[str] | PathLike | None) -> dict[str, dict[int, bool]]:
@@ -119,11 +118,6 @@ def _existing_folder(path: PathLike, what: str) -> Path:
     return path
 
 
-def _subfolders(root: Path) -> dict[str, None]:
-    """Return the names in order; hidden folders are somebody's unfinished work."""
-    return dict.fromkeys(sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")))
-
-
 def _plan_sequence(name: str, gt_dir: Path, pred_dir: Path, skip_last: bool) -> tuple[SequencePlan, list[str]]:
     frames = sorted((path.stem for path in gt_dir.glob("*.png") if not path.name.startswith(".")), key=natural_key)
     scored = frames[1:-1] if skip_last else frames[1:]
@@ -154,25 +148,11 @@ def png_size(path: Path) -> tuple[int, int] | None:
     return int.from_bytes(header[16:20], "big"), int.from_bytes(header[20:24], "big")
 
 
-def _read_json(path: Path) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; expected a YouTube-VOS meta.json.")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not a JSON file ({error}); expected a YouTube-VOS meta.json.") from error
-
-
 def _read_categories(path: Path) -> dict[str, dict[int, str]]:
-    try:
-        return {
-            name: {int(key): str(entry["category"]) for key, entry in video["objects"].items()}
-            for name, video in _read_json(path)["videos"].items()
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f'{path} has another layout; expected {{"videos": {{name: {{"objects": {{id: {{"category": ...}}}}}}}}}}.'
-        ) from error
+    return {
+        video: {int(key): str(category) for key, category in objects.items()}
+        for video, objects in read_objects(path, "category").items()
+    }
 
 
 def _read_category_names(source: Sequence[str] | PathLike) -> set[str]:
@@ -183,4 +163,4 @@ def _read_category_names(source: Sequence[str] | PathLike) -> set[str]:
         return {category for objects in _read_categories(path).values() for category in objects.values()}
     if not path.is_file():
         raise FileNotFoundError(f"list of seen categories {path} does not exist; expected a name on each line.")
-    return {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+    return set(read_lines(path))

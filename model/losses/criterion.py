@@ -1,74 +1,82 @@
-"""All losses of a step: of the segmentation, and of the correspondence where it has a weight."""
+"""The losses of a step: one function and one row of `LOSSES` for each."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from model.losses.correspondence import correspondence_losses, correspondence_weight, draw_pair_plan
-from model.losses.released import FRAME_WEIGHT, TEMPORAL_WEIGHT, draw_released_plan, released_losses
-from model.losses.segmentation import bootstrap_share, segmentation_losses
+from model.losses.correspondence import clips_without_objects, correspondence_weight, object_loss, pixel_loss
+from model.losses.draws import draw_compared
+from model.losses.released import FRAME_WEIGHT, TEMPORAL_WEIGHT, draw_released, released_losses, view_sources
+from model.losses.segmentation import bootstrap_share, bootstrapped_cross_entropy, dice_loss
 from model.spacetime.unroll import ClipOutput
-from util.config.train import CorrespondenceConfig, TrainConfig
+from util.comparison import Comparison
+from util.config.train import TrainConfig
 
 
-class PairedClips(Protocol):
-    """What the correspondence losses need; `dataset.clip.PairedBatch` says what is what."""
+class LossInput(NamedTuple):
+    """What the losses of a batch of clips are made of.
 
-    @property
-    def pair_B(self) -> Tensor:  # noqa: D102
-        ...
+    Attributes:
+        output: what the network made of the clips.
+        labels_BTHW: true labels of the frames after the first, on the network's device.
+        valid_BO: False where an object only pads the batch; on the network's device.
+        compared: what the correspondence losses compare, on the CPU, where they draw; None without them.
+        config: the run.
+        step: steps done.
+    """
 
-    @property
-    def anchor_B(self) -> Tensor:  # noqa: D102
-        ...
-
-    @property
-    def views_BV3HW(self) -> Tensor:  # noqa: D102
-        ...
-
-    @property
-    def view_matrices_BV33(self) -> Tensor:  # noqa: D102
-        ...
-
-    @property
-    def boxes_B2N4(self) -> Tensor:  # noqa: D102
-        ...
-
-    @property
-    def box_ids_B2N(self) -> Tensor:  # noqa: D102
-        ...
+    output: ClipOutput
+    labels_BTHW: Tensor
+    valid_BO: Tensor
+    compared: Comparison | None
+    config: TrainConfig
+    step: int
 
 
-class Clips(Protocol):
-    """What the losses need of a batch; `dataset.clip.ClipBatch` says what is what."""
+class Loss(NamedTuple):
+    """A loss.
 
-    @property
-    def labels_BTHW(self) -> Tensor:  # noqa: D102
-        ...
+    Attributes:
+        compute: it, unweighted, a scalar: a mean over clips.
+        weight: of it in the total, from the run and the share of it that is done; where it is 0, the loss is not
+            computed.
+        of_views: whether it needs the clips' second views.
+    """
 
-    @property
-    def valid_BO(self) -> Tensor:  # noqa: D102
-        ...
+    compute: Callable[[LossInput], Tensor]
+    weight: Callable[[TrainConfig, float], float]
+    of_views: bool = False
 
-    @property
-    def matrices_BT33(self) -> Tensor:  # noqa: D102
-        ...
 
-    @property
-    def seeds(self) -> tuple[int, ...]:  # noqa: D102
-        ...
-
-    @property
-    def paired(self) -> PairedClips | None:  # noqa: D102
-        ...
+def compute_losses(x: LossInput, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Compute the losses that have a weight in this step, unweighted, and counts that are worth a line of the log."""
+    losses = {name: row.compute(x) for name, row in LOSSES.items() if weights[name]}
+    counts = {}
+    if weights["ocl"] and x.compared is not None:
+        ids_B2N = x.compared.box_ids_B2N.to(x.output.key.device, non_blocking=True)
+        counts["clips_without_objects"] = clips_without_objects(ids_B2N)
+    return losses, counts
 
 
 def loss_weights(config: TrainConfig, progress: float) -> dict[str, float]:
-    """Return the weights of the terms at a share of the run (paper Eq. 12); the cross-entropy's is 1."""
-    wanted = config.correspondence
-    alpha = correspondence_weight(progress, wanted.alpha, wanted.ramp)
-    return {"dice": config.loss.dice, "pcl": alpha * wanted.pcl, "ocl": alpha * wanted.beta * wanted.ocl}
+    """Return the weight of every loss when the share `progress`, in [0, 1], of the run is done."""
+    return {name: row.weight(config, progress) for name, row in LOSSES.items()}
+
+
+def total_loss(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Sum the losses with their weights (paper Eq. 12). Raises ValueError for one that no weight is known of."""
+    unknown = sorted(set(losses) - set(weights))
+    if unknown:
+        known = ", ".join(weights)
+        raise ValueError(f"loss {unknown[0]!r} has no weight: expected one of {known}; add a row to LOSSES.")
+    return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+
+
+def needs_views(weights: Mapping[str, float]) -> bool:
+    """Return whether a loss with a weight needs the clips' second views."""
+    return any(row.of_views and weights[name] > 0 for name, row in LOSSES.items())
 
 
 def pixel_share(config: TrainConfig, step: int) -> float:
@@ -77,79 +85,71 @@ def pixel_share(config: TrainConfig, step: int) -> float:
     return bootstrap_share(step, loss.bootstrap_start, loss.bootstrap_end, loss.bootstrap_share)
 
 
-def clip_losses(
-    output: ClipOutput, clips: Clips, config: TrainConfig, weights: Mapping[str, float], step: int
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Compute the named, unweighted losses of a batch of clips.
-
-    Args:
-        output: what the network made of the clips.
-        clips: the clips, on the CPU: what the correspondence losses compare is drawn there.
-        config: the run.
-        weights: of the terms in this step; one of weight zero is not computed.
-        step: steps done.
-
-    Returns:
-        The losses, and counts that are worth a line of the log.
-    """
-    device = output.logits.device
-    losses = segmentation_losses(
-        output.logits,
-        clips.labels_BTHW[:, 1:].to(device, non_blocking=True),
-        clips.valid_BO.to(device, non_blocking=True),
-        share=pixel_share(config, step),
-        slots=config.clip.max_objects,
-        dice=weights["dice"] > 0,
-        dice_background=config.loss.dice_background,
-    )
-    if not (weights["pcl"] or weights["ocl"]):
-        return losses, {}
-    assert clips.paired is not None, "a run with correspondence losses draws its clips for them"
-    if output.head_key is not None:
-        return losses | {"pcl": _released_loss(output, clips, clips.paired, config.correspondence)}, {}
-    found = _pair_losses(output, clips, clips.paired, config.correspondence, weights)
-    counts = {name: value for name, value in found.items() if name not in weights}
-    return losses | {name: value for name, value in found.items() if name in weights}, counts
+def _cross_entropy(x: LossInput) -> Tensor:
+    return bootstrapped_cross_entropy(x.output.logits, x.labels_BTHW, x.valid_BO, pixel_share(x.config, x.step))
 
 
-def _pair_losses(
-    output: ClipOutput,
-    clips: Clips,
-    paired: PairedClips,
-    wanted: CorrespondenceConfig,
-    weights: Mapping[str, float],
-) -> dict[str, Tensor]:
-    plan = draw_pair_plan(
-        clips.seeds,
-        paired.pair_B,
-        paired.anchor_B,
-        paired.boxes_B2N4,
-        paired.box_ids_B2N,
-        grid=_grid(output.key),
-        view_grid=None if output.view_key is None else _grid(output.view_key),
-    )
-    return correspondence_losses(
-        output.key,
-        output.view_key,
-        plan.to(output.key.device),
-        negatives=wanted.pcl_negatives,
-        with_pcl=weights["pcl"] > 0,
-        with_ocl=weights["ocl"] > 0,
-        gather=wanted.gather_negatives,
-    )
+def _dice(x: LossInput) -> Tensor:
+    return dice_loss(x.output.logits, x.labels_BTHW, x.config.clip.max_objects, x.config.loss.dice_background)
 
 
-def _released_loss(output: ClipOutput, clips: Clips, paired: PairedClips, wanted: CorrespondenceConfig) -> Tensor:
+def _pcl(x: LossInput) -> Tensor:
+    compared, wanted, key, view_key = _compared(x), x.config.correspondence, x.output.key, x.output.view_key
+    positions_BSA, _ = draw_compared(compared, _grid(key), None if view_key is None else _grid(view_key))
+    positions_BSA, compared = positions_BSA.to(key.device, non_blocking=True), compared.to(key.device)
+    return pixel_loss(key, view_key, compared, positions_BSA, wanted.pcl_negatives, wanted.gather_negatives)
+
+
+def _ocl(x: LossInput) -> Tensor:
+    compared, key, view_key = _compared(x), x.output.key, x.output.view_key
+    _, queries_BQ = draw_compared(compared, _grid(key), None if view_key is None else _grid(view_key))
+    queries_BQ, compared = queries_BQ.to(key.device, non_blocking=True), compared.to(key.device)
+    return object_loss(key, compared, queries_BQ, x.config.correspondence.gather_negatives)
+
+
+def _pcl_released(x: LossInput) -> Tensor:
     """Join both terms of the released loss, so that the usual alpha gives them their published weights."""
-    assert output.head_key is not None and output.view_key is not None
-    # Frame to view; both matrices start at the original picture.
-    matrices = paired.view_matrices_BV33.double() @ clips.matrices_BT33.double().inverse()
-    plan = draw_released_plan(clips.seeds, matrices, _grid(output.head_key), _grid(output.view_key))
-    losses = released_losses(
-        output.head_key, output.view_key, plan.to(output.head_key.device), gather=wanted.gather_negatives
+    compared, key, view_key = _compared(x), x.output.head_key, x.output.view_key
+    assert key is not None and view_key is not None, "the released loss acts on an extra key head"
+    anchors_BA, points_BR = draw_released(compared.seeds, _grid(key), _grid(view_key))
+    sources_BTP = view_sources(compared.view_matrices_BV33, _grid(key), _grid(view_key))
+    anchors_BA, points_BR, sources_BTP = (
+        positions.to(key.device, non_blocking=True) for positions in (anchors_BA, points_BR, sources_BTP)
     )
+    gather = x.config.correspondence.gather_negatives
+    losses = released_losses(key, view_key, anchors_BA, points_BR, sources_BTP, gather)
     return losses["temporal"] + FRAME_WEIGHT / TEMPORAL_WEIGHT * losses["frame"]
+
+
+def _compared(x: LossInput) -> Comparison:
+    assert x.compared is not None, "a run with correspondence losses draws its clips for them"
+    return x.compared
 
 
 def _grid(key_BTKYX: Tensor) -> tuple[int, int]:
     return key_BTKYX.shape[-2], key_BTKYX.shape[-1]
+
+
+def _pixel_weight(config: TrainConfig, progress: float, variant: str) -> float:
+    wanted = config.correspondence
+    return _alpha(config, progress) * (wanted.pcl and wanted.pcl_variant == variant)
+
+
+def _object_weight(config: TrainConfig, progress: float) -> float:
+    wanted = config.correspondence
+    return _alpha(config, progress) * wanted.beta * wanted.ocl
+
+
+def _alpha(config: TrainConfig, progress: float) -> float:
+    return correspondence_weight(progress, config.correspondence.alpha, config.correspondence.ramp)
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": Loss(_cross_entropy, lambda config, progress: 1.0),
+    "dice": Loss(_dice, lambda config, progress: config.loss.dice),
+    "pcl": Loss(_pcl, lambda config, progress: _pixel_weight(config, progress, "paper"), of_views=True),
+    "pcl_released": Loss(
+        _pcl_released, lambda config, progress: _pixel_weight(config, progress, "released"), of_views=True
+    ),
+    "ocl": Loss(_ocl, _object_weight),
+}

@@ -1,11 +1,11 @@
 """What the correspondence losses draw for a batch, from each clip's own seed."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, Self
-
 import numpy as np
 import torch
 from torch import Tensor
+
+from util.comparison import Comparison
+from util.seeds import clip_rng
 
 # Published: anchors on a grid of 8 x 8; three query objects, at most one from each cell of 32 pixels.
 ANCHOR_CELLS = 8
@@ -13,39 +13,9 @@ QUERIES = 3
 BOX_CELL = 32
 
 
-class PairPlan(NamedTuple):
-    """What the correspondence losses compare.
-
-    Attributes:
-        pair_B: frame t of each clip; t + 1 follows it.
-        anchor_B: anchor frame of each clip.
-        positions_BSA: drawn positions `y * X + x` in the key map of the anchor frame (S = 0) and of the view (S = 1).
-        boxes_B2N4: boxes of frame t and of the anchor frame: left, top, right, bottom edges in pixels of the crop.
-        box_ids_B2N: the object of each box, 0 for a proposal, -1 for padding.
-        queries_BQ: the drawn boxes of frame t, -1 where there are fewer than Q.
-    """
-
-    pair_B: Tensor
-    anchor_B: Tensor
-    positions_BSA: Tensor
-    boxes_B2N4: Tensor
-    box_ids_B2N: Tensor
-    queries_BQ: Tensor
-
-    def to(self, device: torch.device) -> Self:
-        """Return the plan on a device; copies from pinned memory don't wait."""
-        return type(self)(*[x.to(device, non_blocking=True) for x in self])
-
-
-def draw_pair_plan(
-    seeds: Sequence[int],
-    pair_B: Tensor,
-    anchor_B: Tensor,
-    boxes_B2N4: Tensor,
-    box_ids_B2N: Tensor,
-    grid: tuple[int, int],
-    view_grid: tuple[int, int] | None = None,
-) -> PairPlan:
+def draw_compared(
+    compared: Comparison, grid: tuple[int, int], view_grid: tuple[int, int] | None = None
+) -> tuple[Tensor, Tensor]:
     """Draw anchor positions and query boxes of every clip from its own seed, so that its batch does not matter.
 
     Anchors: one position in each of 8 x 8 cells of the map, or in as many cells as the smallest side has positions.
@@ -54,30 +24,29 @@ def draw_pair_plan(
     anchor frame has none.
 
     Args:
-        seeds: one for each clip.
-        pair_B: as in `PairPlan`, on the CPU, like the other tensors.
-        anchor_B: as in `PairPlan`.
-        boxes_B2N4: as in `PairPlan`.
-        box_ids_B2N: as in `PairPlan`.
+        compared: the clips, on the CPU.
         grid: height and width of the frames' key maps.
         view_grid: height and width of the view's key map; None draws no positions of a view (S = 1).
+
+    Returns:
+        Positions [B,S,A] `y * X + x` in the key map of the anchor frame (S = 0) and of the view (S = 1), and the drawn
+        boxes [B,Q] of frame t, -1 where there are fewer than Q; both int64.
     """
     grids = [grid] if view_grid is None else [grid, view_grid]
     cells = (
         min(ANCHOR_CELLS, *(size[0] for size in grids)),
         min(ANCHOR_CELLS, *(size[1] for size in grids)),
     )
-    boxes, ids = boxes_B2N4.numpy(), box_ids_B2N.numpy()
+    boxes, ids, seeds = compared.boxes_B2N4.numpy(), compared.box_ids_B2N.numpy(), compared.seeds
     positions = np.empty((len(seeds), len(grids), cells[0] * cells[1]), np.int64)
     queries = np.full((len(seeds), QUERIES), -1)
     for clip, seed in enumerate(seeds):
-        # The second word keeps these draws apart from those of the clip's own frames.
-        rng = np.random.default_rng([seed, 0x70616972])
+        rng = clip_rng(seed, "pair")
         for anchors, size in enumerate(grids):
             positions[clip, anchors] = draw_positions(rng, size, cells)
         drawn = _draw_queries(rng, boxes[clip, 0], ids[clip, 0], ids[clip, 1])
         queries[clip, : len(drawn)] = drawn
-    return PairPlan(pair_B, anchor_B, torch.from_numpy(positions), boxes_B2N4, box_ids_B2N, torch.from_numpy(queries))
+    return torch.from_numpy(positions), torch.from_numpy(queries)
 
 
 def draw_positions(rng: np.random.Generator, grid: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:

@@ -6,7 +6,6 @@ itself. A second term tells a few points of the first frame from all others. Bot
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 from model.affinity import similarity
 from model.losses.contrast import contrast, take_positions
 from model.losses.draws import ANCHOR_CELLS, draw_positions
+from util.seeds import clip_rng
 
 # Both are multiplied by w, which is 0 for the first fifth of the run and rises linearly to 1 at three fifths.
 TEMPORAL_WEIGHT = 0.20
@@ -22,53 +22,34 @@ FRAME_WEIGHT = 0.04
 POINT_CELLS = 4
 
 
-class ReleasedPlan(NamedTuple):
-    """What the released loss compares; positions are `y * X + x`.
-
-    Attributes:
-        anchors_BA: drawn positions in the first frame's key map.
-        points_BR: drawn positions in the key map of the first frame's second view.
-        sources_BTP: for each position of the second views the nearest one of the frame, -1 outside it.
-    """
-
-    anchors_BA: Tensor
-    points_BR: Tensor
-    sources_BTP: Tensor
-
-    def to(self, device: torch.device) -> Self:
-        """Return the plan on a device; copies from pinned memory don't wait."""
-        return type(self)(*[x.to(device, non_blocking=True) for x in self])
-
-
-def draw_released_plan(
-    seeds: Sequence[int], matrices_BT33: Tensor, grid: tuple[int, int], view_grid: tuple[int, int]
-) -> ReleasedPlan:
+def draw_released(seeds: Sequence[int], grid: tuple[int, int], view_grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Draw anchors and points of every clip from its own seed: one in each of 8 x 8 and of 4 x 4 cells.
 
     Args:
         seeds: one for each clip.
-        matrices_BT33: take (x, y, 1) in a frame to its second view, in pixels with centres at integers; affine, on the
-            CPU.
         grid: height and width of the frames' key maps.
         view_grid: height and width of the second views' key maps.
+
+    Returns:
+        Positions `y * X + x`, int64: anchors [B,A] in the first frame's key map, and points [B,R] in that of its
+        second view.
     """
     cells = min(ANCHOR_CELLS, grid[0]), min(ANCHOR_CELLS, grid[1])
     few = min(POINT_CELLS, view_grid[0]), min(POINT_CELLS, view_grid[1])
     anchors, points = [], []
     for seed in seeds:
-        # The second word keeps these draws apart from those of the clip's own frames.
-        rng = np.random.default_rng([seed, 0x72656C])
+        rng = clip_rng(seed, "rel")
         anchors.append(draw_positions(rng, grid, cells))
         points.append(draw_positions(rng, view_grid, few))
-    sources = view_sources(matrices_BT33, grid, view_grid)
-    return ReleasedPlan(torch.from_numpy(np.stack(anchors)), torch.from_numpy(np.stack(points)), sources)
+    return torch.from_numpy(np.stack(anchors)), torch.from_numpy(np.stack(points))
 
 
 def view_sources(matrices_BT33: Tensor, grid: tuple[int, int], view_grid: tuple[int, int], stride: int = 16) -> Tensor:
     """Find the position of a frame's key map that each position of its second view shows.
 
     Args:
-        matrices_BT33: as in `draw_released_plan`.
+        matrices_BT33: take (x, y, 1) in a frame to its second view, in pixels with centres at integers; affine, on the
+            CPU.
         grid: height and width of the frames' key maps.
         view_grid: height and width of the second views' key maps.
         stride: pixels per position.
@@ -86,14 +67,21 @@ def view_sources(matrices_BT33: Tensor, grid: tuple[int, int], view_grid: tuple[
 
 
 def released_losses(
-    key_BTKYX: Tensor, view_key_BTKYX: Tensor, plan: ReleasedPlan, gather: bool = False
+    key_BTKYX: Tensor,
+    view_key_BTKYX: Tensor,
+    anchors_BA: Tensor,
+    points_BR: Tensor,
+    sources_BTP: Tensor,
+    gather: bool = False,
 ) -> dict[str, Tensor]:
     """Compute both terms of the released loss, in fp32 whatever the autocast state.
 
     Args:
         key_BTKYX: keys of the frames from the extra head.
         view_key_BTKYX: their second views' keys; only the first frame's takes a gradient.
-        plan: what was drawn, on the keys' device.
+        anchors_BA: drawn positions in the first frame's key map, on the keys' device as the rest.
+        points_BR: drawn positions in the key map of the first frame's second view.
+        sources_BTP: for each position of the second views the nearest one of the frame, -1 outside it.
         gather: take the anchors and points of all processes.
 
     Returns:
@@ -104,8 +92,8 @@ def released_losses(
     """
     with torch.autocast(device_type=key_BTKYX.device.type, enabled=False):
         key, view_key = key_BTKYX.float(), view_key_BTKYX.float()
-        anchors_BAK = take_positions(key[:, 0], plan.anchors_BA)
-        later = plan.sources_BTP[:, 1:]
+        anchors_BAK = take_positions(key[:, 0], anchors_BA)
+        later = sources_BTP[:, 1:]
         # The nearest position is taken before the softmax over anchors instead of after it: the same, for less.
         found_BFPK = take_positions(key[:, 1:].flatten(0, 1), later.flatten(0, 1).clamp(min=0))
         query_BKP = found_BFPK.unflatten(0, later.shape[:2]).flatten(1, 2).transpose(1, 2)
@@ -114,8 +102,7 @@ def released_losses(
             label_BP = similarity(anchors_BAK.transpose(1, 2), None, seen_BKP, None).argmax(dim=1)
         temporal_BP = contrast(query_BKP, anchors_BAK[:, None], label_BP[:, None], None, True, gather)[:, 0]
 
-        points_BR = plan.points_BR
-        source_BR = plan.sources_BTP[:, 0].gather(1, points_BR)
+        source_BR = sources_BTP[:, 0].gather(1, points_BR)
         point_BRK = take_positions(view_key[:, 0], points_BR)
         place_BRK = take_positions(key[:, 0], source_BR.clamp(min=0))
         same_BR = torch.arange(points_BR.shape[1], device=points_BR.device).expand_as(points_BR)

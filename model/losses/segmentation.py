@@ -1,6 +1,8 @@
-"""Segmentation losses: pure functions of logits and labels for a whole batch of clips at once."""
+"""Segmentation losses: pure functions of logits and labels for a whole batch of clips at once.
 
-from collections.abc import Mapping
+Each is a mean over clips that no other clip of the batch has a say in: the losses of a large batch are the means of its
+equal parts' losses, whichever way it is split.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -69,44 +71,6 @@ def dice_loss(logits_BTLHW: Tensor, labels_BTHW: Tensor, slots: int, background:
     total = prob.sum(dim=(-2, -1)) + truth.sum(dim=(-2, -1))
     loss_BTO = 1 - (2 * overlap + 1) / (total + 1)
     return loss_BTO.sum() / (len(logits_BTLHW) * (slots + background))
-
-
-def segmentation_losses(
-    logits_BTLHW: Tensor,
-    labels_BTHW: Tensor,
-    valid_BO: Tensor,
-    *,
-    share: float,
-    slots: int,
-    dice: bool,
-    dice_background: bool = False,
-) -> dict[str, Tensor]:
-    """Compute the named, unweighted losses of a batch of clips, each summed over frames.
-
-    Each is a mean over clips that no other clip of the batch has a say in: the losses of a large batch are the means
-    of its equal parts' losses, whichever way it is split.
-
-    Args:
-        logits_BTLHW: label logits of the predicted frames.
-        labels_BTHW: their true labels.
-        valid_BO: False where an object only pads the batch.
-        share: of the pixels that the cross-entropy counts.
-        slots: the most objects that a clip may have.
-        dice: whether the recipe has a Dice term (XMem: yes, STCN: no).
-        dice_background: whether it counts the background as well.
-
-    Returns:
-        Scalars `cross_entropy` and, if asked for, `dice`.
-    """
-    losses = {"cross_entropy": bootstrapped_cross_entropy(logits_BTLHW, labels_BTHW, valid_BO, share)}
-    if dice:
-        losses["dice"] = dice_loss(logits_BTLHW, labels_BTHW, slots, dice_background)
-    return losses
-
-
-def total_loss(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """Sum the losses with their weights (default 1)."""
-    return torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from model.layers.blocks import ImagePart
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 from model.twoframe.matching import keep_best_queries
 from util.config.data import ClipConfig
+from util.seeds import clip_rng
 
 
 class ClipOutput(NamedTuple):
@@ -72,8 +73,7 @@ def draw_plan(seeds: Sequence[int], frames: int, memory_frames: int, deep_update
     memory = [np.zeros((len(seeds), min(t, memory_frames or t)), np.int64) for t in range(1, frames)]
     deep = np.zeros((frames, len(seeds)), bool)
     for clip, seed in enumerate(seeds):
-        # The second word keeps these draws apart from those of the clip's own frames.
-        rng = np.random.default_rng([seed, 0x6D656D])
+        rng = clip_rng(seed, "mem")
         for t in range(1, frames):
             others = rng.permutation(np.arange(1, t))[: memory[t - 1].shape[1] - 1]
             memory[t - 1][clip, 1:] = np.sort(others)

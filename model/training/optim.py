@@ -70,10 +70,10 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 def clip_gradient(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
     """Scale gradients down to a joint norm of `largest` (0: leave them), and return the norm before, without a sync."""
-    parameters = list(parameters)
-    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     if largest:
-        nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+        torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
     return norm
 
 

@@ -17,7 +17,6 @@ import torch
 from PIL import Image
 
 import eval as program
-from inference.eval_config import EvalConfig
 from inference.output.coco import read_coco
 from inference.output.writer import read_probabilities
 from inference.propagate import segment_video
@@ -25,7 +24,6 @@ from inference.report import read_json
 from model.weights import load_checkpoint
 from tests.support.paths import ROOT
 from tests.support.toy_videos import HEIGHT, WIDTH, toy_checkpoint, write_davis, write_video
-from util.cli import run
 from util.files.palette import read_mask, write_mask
 
 LENGTHS = {"bear": 5, "camel": 4}
@@ -46,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def evaluate(*words: object) -> None:
-    run(program.main, EvalConfig, "eval.py", "", [str(word) for word in words])
+    program.command_line([str(word) for word in words])
 
 
 def segment(*words: object, output: str = "out") -> None:
@@ -183,9 +181,12 @@ def youtube(root: Path) -> None:
     (root / "valid/meta.json").write_text(json.dumps({"videos": {"fox": {"objects": objects}}}))
 
 
-def test_youtube_writes_the_wanted_frames_and_packs_them(folder: Path) -> None:
+def test_youtube_writes_the_wanted_frames_and_packs_them(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     youtube(folder / "youtube")
-    words = ["--dataset", "y19", "--root", "youtube", "--checkpoint", "tiny.pth", "--size", 32, "--device", "cpu"]
+    line = refused(capsys, "--dataset", "y19", "--root", "youtube", *TINY)
+    assert "youtube/all_frames/valid_all_frames/JPEGImages does not exist. The benchmark runs on all frames" in line
+    words = ["--dataset", "y19", "--root", "youtube", "--sparse", "--checkpoint", "tiny.pth", "--size", 32]
+    words += ["--device", "cpu"]
     evaluate(*words, "--zip", "--output", "wanted")
     names = ["00000.png", "00002.png", "00004.png"]
     assert sorted(file.name for file in Path("wanted/fox").iterdir()) == names
@@ -194,7 +195,7 @@ def test_youtube_writes_the_wanted_frames_and_packs_them(folder: Path) -> None:
     evaluate(*words, "--save_all", "--output", "all")
     assert len(list(Path("all/fox").iterdir())) == 5
     Path("wanted.zip").unlink()
-    evaluate("--dataset", "y19", "--root", "youtube", "--output", "wanted", "--zip_only")
+    evaluate("--dataset", "y19", "--root", "youtube", "--sparse", "--output", "wanted", "--zip_only")
     assert Path("wanted.zip").is_file()
 
 
@@ -325,7 +326,7 @@ def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], words: list[s
 
 def test_benchmarks_without_ground_truth_are_not_scored(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     youtube(folder / "youtube")
-    words = ["--dataset", "y19", "--root", "youtube", *TINY]
+    words = ["--dataset", "y19", "--root", "youtube", "--sparse", *TINY]
     line = refused(capsys, *words, "--score")
     assert line == "--score: y19 val has no complete ground truth: pack the masks for its server with --zip"
     line = refused(capsys, "--dataset", "sample", *TINY, "--score", "--official", "--root", folder / "sample")

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from dataset.evaluate.video import open_video
-from inference.propagate import SegmentedFrame, Stopwatch, build_views, merge_probabilities, propagate, segment_video
+from inference.propagate import SegmentedFrame, Stopwatch, build_variants, merge_probabilities, propagate, segment_video
 from inference.segmenter import InferenceConfig, build_segmenter
 from tests.support.toy_videos import HEIGHT, WIDTH, toy_model, write_video
 
@@ -115,21 +115,21 @@ def test_streaming(video: tuple[Path, Path]) -> None:
     assert len(result) >= 4  # the frame ahead of the damaged one waits to know whether it is the last
 
 
-def test_views_serve_one_video_after_the_other(video: tuple[Path, Path]) -> None:
-    views = build_views(toy_model(), (32,), flip=True, config=CONFIG)
+def test_variants_serve_one_video_after_the_other(video: tuple[Path, Path]) -> None:
+    variants = build_variants(toy_model(), (32,), flip=True, config=CONFIG)
     source = open_video(*video)
-    first = [frame.prob for frame in propagate(views, source)]
-    next(iter(propagate(views, source)))  # given up midway
-    again = [frame.prob for frame in propagate(views, source)]
+    first = [frame.prob for frame in propagate(variants, source)]
+    next(iter(propagate(variants, source)))  # given up midway
+    again = [frame.prob for frame in propagate(variants, source)]
     torch.testing.assert_close(torch.stack(again), torch.stack(first), rtol=0, atol=0)
 
 
 def test_unwanted_frames_are_segmented_but_not_yielded(video: tuple[Path, Path]) -> None:
     source = open_video(*video)
     source._wanted = frozenset(["00001", "00004"])
-    views, watch = build_views(toy_model(), (32,), config=CONFIG), Stopwatch(synchronise=True)
-    everything = {frame.name: frame for frame in propagate(views, source)}
-    wanted = list(propagate(views, source, stopwatch=watch, wanted_only=True))
+    variants, watch = build_variants(toy_model(), (32,), config=CONFIG), Stopwatch(synchronise=True)
+    everything = {frame.name: frame for frame in propagate(variants, source)}
+    wanted = list(propagate(variants, source, stopwatch=watch, wanted_only=True))
     assert [frame.name for frame in wanted] == ["00001", "00004"]
     assert [name for name, frame in everything.items() if frame.wanted] == ["00001", "00004"]
     torch.testing.assert_close(wanted[1].prob, everything["00004"].prob, rtol=0, atol=0)
@@ -140,7 +140,9 @@ def test_the_stopwatch_leaves_out_frames_without_objects(tmp_path: Path) -> None
     write_video(tmp_path / "frames", tmp_path / "masks", length=5, given=(3,))
     watch = Stopwatch()
     list(
-        propagate(build_views(toy_model(), (32,)), open_video(tmp_path / "frames", tmp_path / "masks"), stopwatch=watch)
+        propagate(
+            build_variants(toy_model(), (32,)), open_video(tmp_path / "frames", tmp_path / "masks"), stopwatch=watch
+        )
     )
     assert watch.frames == 2
 
@@ -166,7 +168,7 @@ def test_probabilities_are_resized_before_the_argmax() -> None:
 )
 def test_sizes_that_make_no_sense(sizes: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build_views(toy_model(), sizes)
+        build_variants(toy_model(), sizes)
 
 
 def test_missing_frames_and_masks_are_named_at_once(video: tuple[Path, Path], tmp_path: Path) -> None:

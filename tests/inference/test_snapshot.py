@@ -8,7 +8,7 @@ from torch import Tensor
 
 from inference import InferenceConfig, VOSSegmenter, build_segmenter
 from model import build_model
-from tests.inference.test_segmenter import FIRST, frame, mask_of
+from tests.support.toy_frames import FIRST, frame, mask_of
 
 # Consolidation and eviction happen within the clip, and a second group of objects enters.
 CONFIG = InferenceConfig(

@@ -9,12 +9,10 @@ import torch
 
 import eval as program
 from inference import InferenceConfig, TwoFrameSegmenter, build_segmenter
-from inference.eval_config import EvalConfig
 from model import TwoFrameFeatures, TwoFrameNetwork, build_model
 from tests.support.golden_clip import clip as synthetic_clip
 from tests.support.toy_frames import FIRST, H, W, frame, mask_of
 from tests.support.toy_videos import write_davis
-from util.cli import run
 from util.files.checkpoint import save_checkpoint
 from util.files.palette import read_mask
 
@@ -299,7 +297,7 @@ def test_a_benchmark_from_the_command_line(name: str, tmp_path: Path, models: di
     save_checkpoint(tmp_path / f"{name}.pth", weights)
     words = ["--dataset", "d16", "--root", root, "--checkpoint", tmp_path / f"{name}.pth", "--score"]
     words += ["--size", "-1", "--device", "cpu", "--output", tmp_path / "out"]
-    run(program.main, EvalConfig, "eval.py", "", [str(word) for word in words])
+    program.command_line([str(word) for word in words])
     assert (tmp_path / "out" / "scores.json").is_file()
     first = read_mask(root / "Annotations/480p/bear/00000.png") > 0
     np.testing.assert_array_equal(read_mask(tmp_path / "out/bear/00000.png"), first)

@@ -13,7 +13,7 @@ from torch import nn
 
 from dataset.evaluate.annotated import open_annotated
 from inference.matches.accuracy import make_match_report, measure_videos
-from inference.propagate import build_views, propagate
+from inference.propagate import build_variants, propagate
 from inference.report import score_folders
 from inference.validate import FIGURES, open_validation, validate
 from model.spacetime.network import SpaceTimeNetwork
@@ -52,9 +52,9 @@ def config_of(root: Path) -> ValidationConfig:
 def by_folders(model: SpaceTimeNetwork, config: ValidationConfig, place: Path) -> dict[str, float]:
     """Return J&F, J and F the long way: all masks to a folder, then the scorer."""
     evaluation, videos = open_validation(config)
-    views = build_views(model, (config.val_size,))
+    variants = build_variants(model, (config.val_size,))
     for video in videos:
-        for frame in propagate(views, video):
+        for frame in propagate(variants, video):
             write_mask(place / video.name / f"{frame.name}.png", frame.id_mask)
     report = score_folders(evaluation.annotations, place, single_object=evaluation.binary, sequences=evaluation.videos)
     return {figure: report.mean[figure] for figure in FIGURES}

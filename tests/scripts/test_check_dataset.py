@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset.disk.layout import find_layout
+from dataset.disk.recognise import find_layout
 from scripts.check_dataset import CheckConfig, check_dataset, main
 from tests.support.paths import ROOT
 from tests.support.toy_datasets import add_frame, add_text, add_video, davis_2017, static_set, toy_ids, youtube

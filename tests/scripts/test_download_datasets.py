@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.disk.layout import find_layout
+from dataset.disk.recognise import find_layout
 from scripts import download_datasets
 from scripts.dataset_sources import SOURCES
 from scripts.download_datasets import DownloadConfig, find_source, listing, main

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 import scripts.extract_proposals as script
+from dataset.disk.layout import proposals_folder
 from dataset.disk.proposals import (
     STATIC_NAME,
     ProposalSettings,
     check_proposals,
     fits_rules,
-    proposals_folder,
     read_all,
     read_header,
     read_proposals,

@@ -1,50 +1,47 @@
-"""What test_correspondence.py starts with torchrun on each of two ranks: `correspondence_worker.py FOLDER`."""
+"""What test_gather.py starts with torchrun on each of two ranks: `correspondence_worker.py FOLDER`."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from model.losses.correspondence import PairPlan, correspondence_losses
-from model.losses.released import released_losses
-from tests.model.losses.test_released import drawn_batch as released_batch
-from tests.support.paired_batches import NEGATIVES, drawn_batch
+from tests.support import paired_batches, released_batches
+from tests.support.paired_batches import NEGATIVES
 from util.parallel import distributed
 
 
-def rank_plan(plan: PairPlan) -> PairPlan:
-    """Return the plan of this rank, whose clips have more boxes on rank 1 than on rank 0."""
-    extra = 4 * distributed.rank()
-    boxes, ids = F.pad(plan.boxes_B2N4, (0, 0, 0, extra)), F.pad(plan.box_ids_B2N, (0, extra), value=-1)
-    return plan._replace(boxes_B2N4=boxes, box_ids_B2N=ids)
+def rank_batch() -> paired_batches.Batch:
+    """Return the batch of this rank, whose clips have more boxes on rank 1 than on rank 0."""
+    batch = paired_batches.drawn_batch([1, 2] if distributed.is_main() else [3, 4])
+    return batch._replace(compared=batch.compared.pad_boxes(12 + 4 * distributed.rank()))
 
 
-def shares(name: str) -> list[Tensor]:
+def shares(negatives: Any) -> list[Tensor]:
     """Return the mean over ranks of the losses, and the gradients of all ranks' clips for that mean."""
-    key, view, plan = drawn_batch([1, 2] if distributed.is_main() else [3, 4])
-    losses = correspondence_losses(key, view, rank_plan(plan), negatives=name, gather=True)  # type: ignore[arg-type]
+    batch = rank_batch()
+    pcl, ocl = batch.pcl(negatives, gather=True), batch.ocl(gather=True)
     # DDP takes the mean over ranks.
-    gradients = torch.autograd.grad((losses["pcl"] + losses["ocl"]) / 2, [key, view])
-    both = distributed.gather_objects([losses["pcl"].detach(), losses["ocl"].detach(), *gradients])
+    gradients = torch.autograd.grad((pcl + ocl) / 2, batch.leaves())
+    both = distributed.gather_objects([pcl.detach(), ocl.detach(), *gradients])
     means = [(mine + other) / 2 for mine, other in zip(both[0][:2], both[1][:2], strict=True)]
     return [*means, *(torch.cat(pair) for pair in zip(both[0][2:], both[1][2:], strict=True))]
 
 
 def single_clips() -> Tensor:
     """Return the object-level loss of two ranks with one clip each."""
-    key, view, plan = drawn_batch([1 + distributed.rank()])
-    losses = distributed.gather_objects(correspondence_losses(key, view, plan, gather=True)["ocl"].detach())
+    batch = paired_batches.drawn_batch([1 + distributed.rank()])
+    losses = distributed.gather_objects(batch.ocl(gather=True).detach())
     return (losses[0] + losses[1]) / 2
 
 
 def released() -> list[Tensor]:
     """Return the mean over ranks of the released loss, and the gradients of all ranks' clips for that mean."""
-    key, view, plan = released_batch([1, 2] if distributed.is_main() else [3, 4])
-    losses = released_losses(key, view, plan, gather=True)
+    batch = released_batches.drawn_batch([1, 2] if distributed.is_main() else [3, 4])
+    losses = batch.losses(gather=True)
     total = (losses["temporal"] + losses["frame"]) / 2
-    both = distributed.gather_objects([total.detach(), *torch.autograd.grad(total, [key, view])])
+    both = distributed.gather_objects([total.detach(), *torch.autograd.grad(total, batch.leaves())])
     return [both[0][0] + both[1][0], *(torch.cat(pair) for pair in zip(both[0][1:], both[1][1:], strict=True))]
 
 

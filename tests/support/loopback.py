@@ -1,6 +1,7 @@
 """An HTTP server on the loopback interface that serves one file, with faults."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +33,10 @@ class Server(ThreadingHTTPServer):
         self.break_after: list[int] = []  # bytes of the next answers before the connection breaks
         self.statuses: list[int] = []  # of the next answers, instead of the file
         self.honours_range = True
+        self.redirect: str | None = None  # where the next requests are sent to
+        self.tells_length = True
+        self.trickle_s = 0.0  # between two bytes of an answer
+        self.trickles_head = False  # so that the head of an answer never ends
         self.shift = 0  # of a range's start, for a server that answers with another one
         self.ranges: list[str | None] = []
         self.conditions: list[str | None] = []
@@ -49,8 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         server.ranges.append(wanted)
         condition = self.headers.get("If-Range")
         server.conditions.append(condition)
-        if server.statuses:
-            self.send_error(server.statuses.pop(0))
+        if self.answered_otherwise():
             return
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and server.honours_range else 0
         if condition not in (None, server.etag, server.modified):
@@ -67,9 +71,39 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in (("ETag", server.etag), ("Last-Modified", server.modified)):
             if value is not None:
                 self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        if server.tells_length:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[: server.break_after.pop(0)] if server.break_after else body)
+        body = body[: server.break_after.pop(0)] if server.break_after else body
+        if server.trickle_s:
+            self.trickle(body)
+        else:
+            self.wfile.write(body)
+
+    def answered_otherwise(self) -> bool:
+        """Answer with something else than the file, if the next answer is to be such."""
+        server = self.server
+        if server.redirect is not None:
+            self.send_response(302)
+            self.send_header("Location", server.redirect)
+            self.end_headers()
+        elif server.trickles_head:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            self.trickle(b"X-Slow: " + bytes(1000))
+        elif server.statuses:
+            self.send_error(server.statuses.pop(0))
+        else:
+            return False
+        return True
+
+    def trickle(self, body: bytes) -> None:
+        """Send a byte at a time, for as long as the other side listens."""
+        try:
+            for value in body:
+                self.wfile.write(bytes([value]))
+                time.sleep(self.server.trickle_s)
+        except OSError:
+            pass
 
     def log_message(self, *_: object) -> None:
         """Keep the test's output clean."""

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from util.config.data import Augmentation, ClipConfig
 from util.config.presets import preset
 from util.config.train import TrainConfig
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 TWOFRAME = ("bmvos", "emvos")
 
 
@@ -79,8 +81,15 @@ def torchrun(ranks: int, case: str, folder: Path, **environment: str) -> "subpro
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
     return subprocess.run(
         [*command, str(ROOT / "tests" / "support" / "ddp_worker.py"), case, str(folder)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
+        env={**ENVIRONMENT, **environment},
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None and time.monotonic() < end, "the run ended before its time"
+        time.sleep(0.02)

@@ -1,54 +1,20 @@
 """Resuming: a run that was killed goes on bit for bit, and there is always a checkpoint to go on from."""
 
-import errno
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import train
 from tests.support.paths import ROOT
-from tests.support.runs import assert_same, error_of, flags, lines
-from util.config.plain import from_plain, plain
-from util.config.presets import preset
+from tests.support.runs import ENVIRONMENT, assert_same, error_of, flags, lines, wait_for
 from util.config.train import TrainConfig
 from util.files.checkpoint import read_checkpoint
-from util.run import folder as run_folder
-from util.run.folder import checkpoints, open_stage, read_newest, save_step
-from util.run.stop import stop_signals
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-# For each folder on its input, forks a process that saves there as fast as it can until it is killed. Each checkpoint
-# holds its step in every number.
-SAVER = """
-import os, sys, torch
-from pathlib import Path
-from util.run.folder import save_step
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        for step in range(1, 100_000):
-            payload = {"step": step, "network": {str(i): torch.full((40_000,), float(step)) for i in range(4)}}
-            save_step(Path(line.strip()), payload, step, keep=2)
-    print(child, flush=True)
-    os.waitpid(child, 0)
-    print("ended", flush=True)
-"""
-
-
-def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None and time.monotonic() < end, "the run ended before its time"
-        time.sleep(0.02)
+from util.run.folder import checkpoints, save_step
 
 
 def test_four_steps_equal_two_kill_resume_and_two(root: Path, tmp_path: Path) -> None:
@@ -82,95 +48,6 @@ def test_four_steps_equal_two_kill_resume_and_two(root: Path, tmp_path: Path) ->
     ]
 
 
-def test_a_kill_at_any_moment_leaves_a_newest_checkpoint_that_is_whole(tmp_path: Path) -> None:
-    draw, steps = random.Random(0), []
-    process = subprocess.Popen(
-        [sys.executable, "-c", SAVER],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin is not None and process.stdout is not None
-    with process:
-        for kill in range(20):
-            folder = tmp_path / str(kill)
-            process.stdin.write(f"{folder}\n")
-            process.stdin.flush()
-            child = int(process.stdout.readline())
-            wait_for(lambda place=folder: bool(checkpoints(place)), process)  # type: ignore[misc]
-            time.sleep(draw.uniform(0, 0.05))
-            os.kill(child, signal.SIGKILL)
-            assert process.stdout.readline() == "ended\n"
-            newest = read_newest(folder)
-            assert newest is not None
-            path, payload = newest
-            assert path.name == f"step-{payload['step']:07d}.pth" and 1 <= len(checkpoints(folder)) <= 3
-            assert all((value == payload["step"]).all() for value in payload["network"].values())
-            last = folder / "last.pth"
-            assert payload["step"] - (read_checkpoint(last)["step"] if last.is_file() else 0) <= 1
-            steps.append(payload["step"])
-        process.stdin.close()
-    assert max(steps) > 1
-
-
-def test_the_newest_are_kept_and_last_is_the_newest(tmp_path: Path) -> None:
-    for step in (5, 10, 15):
-        save_step(tmp_path, {"step": step}, step, keep=2)
-    assert [path.name for path in checkpoints(tmp_path)] == ["step-0000010.pth", "step-0000015.pth"]
-    assert read_checkpoint(tmp_path / "last.pth") == {"step": 15}
-    assert sorted(path.name for path in tmp_path.iterdir())[0] == "last.pth"
-    save_step(tmp_path, {"step": 20}, 20, keep=0)
-    assert len(checkpoints(tmp_path)) == 3
-
-
-def test_last_is_a_copy_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(source: Path, target: Path) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(run_folder.os, "link", refuse)
-    save_step(tmp_path, {"step": 5}, 5, keep=1)
-    assert read_checkpoint(tmp_path / "last.pth") == {"step": 5}
-
-
-def test_a_full_disk_leaves_the_previous_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for step in (1, 2):
-        save_step(tmp_path, {"step": step}, step, keep=2)
-
-    def fill(payload: object, file: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", fill)
-    with pytest.raises(OSError, match="cannot write .*step-0000003.pth: No space left on device. Free some space"):
-        save_step(tmp_path, {"step": 3}, 3, keep=1)
-    assert [read_checkpoint(path)["step"] for path in checkpoints(tmp_path)] == [1, 2]
-    newest = read_newest(tmp_path)
-    assert newest is not None and newest[1] == {"step": 2} == read_checkpoint(tmp_path / "last.pth")
-
-
-def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert read_newest(tmp_path) is None
-    for step in (1, 2):
-        save_step(tmp_path, {"step": step}, step, keep=2)
-    damaged = tmp_path / "step-0000002.pth"
-    damaged.write_bytes(damaged.read_bytes()[:200])
-    newest = read_newest(tmp_path)
-    assert newest is not None and newest[1] == {"step": 1}
-    assert f"checkpoint {damaged} is truncated or damaged" in caplog.text
-    (tmp_path / "step-0000001.pth").write_bytes(b"")
-    with pytest.raises(ValueError, match=f"no checkpoint in {tmp_path} can be read: checkpoint .* is empty"):
-        read_newest(tmp_path)
-
-
-def test_what_a_killed_saving_left_is_removed(tmp_path: Path) -> None:
-    left = tmp_path / ".step-0000003.99-ab.tmp.pth"
-    left.write_bytes(b"half")
-    save_step(tmp_path, {"step": 2}, 2, keep=2)
-    open_stage(tmp_path, preset("xmem"))
-    assert not left.exists() and len(checkpoints(tmp_path)) == 1
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_the_run_goes_on_later(
     number: signal.Signals,
@@ -197,19 +74,6 @@ def test_a_signal_saves_and_the_run_goes_on_later(
     train.command_line(["--resume", "latest", "--output", str(tmp_path)])
     assert read_checkpoint(folder / "last.pth")["step"] == 4
     assert [line["step"] for line in lines(folder)] == [2, 4]
-
-
-def test_signals_are_put_back_and_a_second_interrupt_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with stop_signals() as stop:
-        stop.receive(signal.SIGINT)
-        stop.receive(signal.SIGINT)  # torchrun passes the terminal's on
-        assert stop.signal == signal.SIGINT
-        later = time.monotonic() + 5
-        monkeypatch.setattr(time, "monotonic", lambda: later)
-        with pytest.raises(KeyboardInterrupt):
-            stop.receive(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_chain_of_stages_hands_weights_on_and_resumes(
@@ -272,18 +136,27 @@ def test_what_cannot_be_resumed(root: Path, tmp_path: Path, capsys: pytest.Captu
     assert "run.json is damaged" in message(*more)
 
 
+def test_two_trainings_do_not_share_a_folder(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    train.command_line(flags(root, folder, "--iterations", "1"))
+    program = "import sys; from pathlib import Path; from util.run.claim import claim\nwith claim(Path(sys.argv[1])):\n"
+    command = [sys.executable, "-c", f"{program}    print('ready', flush=True); sys.stdin.read()", str(folder)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, text=True, stdin=pipe, stdout=pipe) as other:
+        assert other.stdout is not None and other.stdout.readline() == "ready\n"
+        before = {path: path.read_bytes() for path in folder.iterdir()}
+        for words in (["--resume", str(folder), "--iterations", "2"], flags(root, folder, "--overwrite")):
+            message = error_of(lambda words=words: train.command_line(words), capsys)  # type: ignore[misc]
+            assert message.startswith(f"error: {folder} is in use: process {other.pid} on ")
+        assert {path: path.read_bytes() for path in folder.iterdir()} == before
+        other.kill()
+    train.command_line(["--resume", str(folder), "--iterations", "2"])
+    assert read_checkpoint(folder / "last.pth")["step"] == 2
+
+
 def test_auto_starts_a_run_or_goes_on_with_it(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     words = flags(root, tmp_path / "run", "--resume", "auto")
     train.command_line(words)
     train.command_line([*words, "--iterations", "3"])
     assert read_checkpoint(tmp_path / "run" / "last.pth")["step"] == 3
     assert "resumed with another setting: iterations 2 -> 3" in caplog.text
-
-
-def test_a_configuration_comes_back_from_json() -> None:
-    for model, stage in (("xmem", "0"), ("stcn-corr", "3")):
-        run = preset(model, "base", stage)
-        assert from_plain(TrainConfig, plain(run)) == run
-    newer = {**plain(preset("xmem")), "of_a_newer_program": 1}
-    del newer["seed"]
-    assert from_plain(TrainConfig, newer) == preset("xmem"), "what is missing takes its default"

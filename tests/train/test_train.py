@@ -2,10 +2,9 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import torch
@@ -13,165 +12,15 @@ import torch
 import train
 from dataset.clip import ClipBatch
 from dataset.train.loader import build_loader
-from model.layers.batch_norm import freeze_batch_norm
 from model.spacetime.unroll import ClipOutput
-from model.training.optim import (
-    RunningMean,
-    build_optimizer,
-    clip_gradient,
-    learning_rate,
-    lr_factor,
-    set_learning_rate,
-)
 from model.weights import load_checkpoint
-from tests.support.runs import TWOFRAME, error_of, flags, lines, small_run
-from tests.support.toy_videos import toy_model
-from util.config.plain import plain, with_defaults
-from util.config.presets import PRESETS, STAGES, preset
+from tests.support.runs import error_of, flags, lines, small_run
+from util.config.presets import preset
 from util.config.train import OptimConfig, TrainConfig, ValidationConfig
 from util.files.checkpoint import read_checkpoint
-from util.run.metrics import StepMetrics
 
 CPU = torch.device("cpu")
 OPTIM = OptimConfig(optimizer="adam", lr=1.0, weight_decay=0.0)
-
-
-def test_learning_rates_by_hand() -> None:
-    steps = replace(OPTIM, lr=1.0, lr_schedule="steps", lr_drops=(0.5, 0.8))
-    rates = [learning_rate(steps, 100, progress) for progress in (0, 0.49, 0.5, 0.79, 0.8, 1)]
-    assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-    cosine = replace(OPTIM, lr=2.0, lr_schedule="cosine", warmup_steps=4)
-    assert [learning_rate(cosine, s, p) for s, p in ((0, 0), (3, 0), (9, 0.5), (9, 1))] == pytest.approx([0.5, 2, 1, 0])
-    linear = replace(OPTIM, lr=1.0, lr_schedule="linear")
-    assert [learning_rate(linear, 0, p) for p in (0, 0.25, 1, 1.2)] == pytest.approx([1, 0.75, 0, 0])
-
-
-def test_published_drops_are_at_their_iterations() -> None:
-    published = {
-        "xmem": {"1": (1e-5, 200_000), "2": (1e-5, 120_000), "3": (1e-5, 80_000)},
-        "stcn": {"0": (1e-5, 150_000), "1": (1e-5, 400_000), "2": (1e-5, 250_000), "3": (1e-5, 125_000)},
-        "stcn-corr": {"0": (5e-5, 250_000), "1": (1e-5, 400_000), "2": (5e-5, 250_000), "3": (5e-5, 125_000)},
-    }
-    for model, stages in published.items():
-        for stage, (lr, step) in stages.items():
-            run = preset(model, "base", stage)
-            before, at = (learning_rate(run.optim, s, s / run.iterations) for s in (step - 1, step))
-            assert before == pytest.approx(lr) and at == pytest.approx(lr / 10)
-    assert learning_rate(preset("xmem", stage="0").optim, 149_999, 149_999 / 150_000) == 1e-5
-
-
-def test_published_sizes_of_runs() -> None:
-    networks = [model for model in PRESETS if model not in TWOFRAME]
-    runs = {(model, stage): preset(model, "base", stage) for model in networks for stage in STAGES}
-    iterations = {"xmem": (150, 250, 160, 110), "stcn": (300, 500, 300, 150), "stcn-corr": (300, 500, 300, 150)}
-    batches = {"xmem": (16, 8, 8, 8), "stcn": (16, 8, 8, 8), "stcn-corr": (16, 8, 8, 16)}
-    for model in networks:
-        assert tuple(runs[model, stage].iterations // 1000 for stage in STAGES) == iterations[model]
-        assert tuple(runs[model, stage].batch_size for stage in STAGES) == batches[model]
-        assert [runs[model, stage].clip.max_objects for stage in STAGES] == [1] + 3 * [3 if model == "xmem" else 2]
-        assert runs[model, "1"].augment.crop_scale == (0.25, 1.0) and runs[model, "1"].augment.degrees == 0
-        assert runs[model, "1"].clip.gap_starts[-1] == 0.8 and runs[model, "1"].data.dataset == ("bl30k",)
-        assert {run.seed for run in runs.values()} == {14159265}
-    assert [runs["xmem", stage].clip.plain_end for stage in STAGES] == [0, 0, 10_000, 10_000]
-    assert [runs[model, "3"].data.davis_weight for model in networks] == [5, 5, 1]
-    corr = runs["stcn-corr", "2"]
-    assert (corr.loss.dice, corr.loss.dice_background, corr.optim.weight_decay) == (0.4, True, 1e-7)
-
-
-def test_three_learning_rates_of_stcn_corr() -> None:
-    config = preset("stcn-corr").optim
-    factors = {
-        "key_encoder.conv1.weight": 0.2,
-        "key_encoder.res2.0.conv1.weight": 0.2,
-        "key_encoder.layer3.5.conv1.weight": 0.4,
-        "value_encoder.layer2.0.conv1.weight": 0.4,
-        "value_encoder.layer1.0.conv1.weight": 0.2,
-        "value_encoder.fuser.block1.conv1.weight": 0.2,
-        "key_proj.key_proj.weight": 1.0,
-        "decoder.pred.weight": 1.0,
-    }
-    assert {name: lr_factor(name, config) for name in factors} == factors
-    model = toy_model("stcn-corr")
-    optimizer = build_optimizer(model.named_parameters(), config)
-    set_learning_rate(optimizer, 10.0)
-    assert sorted(group["lr"] for group in optimizer.param_groups) == [2.0, 4.0, 10.0]
-    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
-    assert len(build_optimizer(model.named_parameters(), preset("stcn").optim).param_groups) == 1
-
-
-@pytest.mark.parametrize("kind", ["adam", "adamw"])
-def test_the_optimiser_does_not_mind_memory_layouts(kind: Literal["adam", "adamw"]) -> None:
-    # On a CPU the fused step takes numbers as they lie in memory.
-    weight = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
-    config = OptimConfig(optimizer=kind, lr=0.1, weight_decay=0.01)
-    last, first = torch.channels_last, torch.contiguous_format
-    ours = torch.nn.Parameter(weight.contiguous(memory_format=last))
-    theirs = torch.nn.Parameter(weight.clone())
-    optimizer = build_optimizer([("weight", ours)], config)
-    reference = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind]([theirs], lr=0.1, weight_decay=0.01)
-    for layout in (last, first, last):
-        gradient = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
-        ours.grad, theirs.grad = gradient.contiguous(memory_format=layout), gradient
-        optimizer.step()
-        reference.step()
-        torch.testing.assert_close(ours, theirs, check_stride=False)
-        ours.data = ours.data.contiguous(memory_format=layout)  # the state keeps its layout, as after a resume
-    assert ours.is_contiguous(memory_format=last)
-
-
-def test_layouts_of_weights(root: Path) -> None:
-    state = train.build_state(small_run(root), CPU)
-    weights = dict(state.model.named_parameters())
-    for name in (
-        "key_proj.key_proj.weight",
-        "value_encoder.fuser.block2.conv1.weight",
-        "decoder.fuser.block1.conv1.weight",
-    ):
-        assert weights[name].is_contiguous()
-    for name in ("key_encoder.layer3.0.conv1.weight", "decoder.up_16_8.skip_conv.weight"):
-        assert weights[name].is_contiguous(memory_format=torch.channels_last) and not weights[name].is_contiguous()
-
-
-@pytest.mark.parametrize("size", ["base", "tiny"])
-def test_every_preset_is_a_valid_run(size: str) -> None:
-    for model in PRESETS:
-        for stage in STAGES:
-            run = preset(model, size, stage)
-            assert (run.model, run.size, run.stage) == (model, size, stage)
-            train.check(run)
-            assert json.loads(json.dumps(plain(run)))["clip"]["frames"] == run.clip.frames
-            assert plain(with_defaults(run)()) == plain(run)  # type: ignore[call-arg]
-    with pytest.raises(ValueError, match="no preset for stage '7': expected 0, 1, 2, 3"):
-        preset("xmem", size, "7")
-
-
-def test_running_mean_by_hand() -> None:
-    layer = torch.nn.Linear(1, 1, bias=False)
-    torch.nn.init.constant_(layer.weight, 1.0)
-    mean = RunningMean(layer, 0.15)
-    torch.nn.init.constant_(layer.weight, 3.0)
-    mean.update(layer)  # keeps min(0.15, 2/11) = 0.15
-    assert mean.weights["weight"].item() == pytest.approx(0.15 * 1 + 0.85 * 3)
-    slow = RunningMean(layer, 0.999)
-    torch.nn.init.constant_(layer.weight, 14.0)
-    slow.update(layer)  # keeps 2/11
-    assert slow.weights["weight"].item() == pytest.approx(2 / 11 * 3 + 9 / 11 * 14)
-
-
-def test_gradients_are_clipped_and_batch_norm_frozen() -> None:
-    layer = torch.nn.Linear(2, 1, bias=False)
-    layer.weight.grad = torch.tensor([[3.0, 4.0]])
-    assert clip_gradient(layer.parameters(), 0.0).item() == pytest.approx(5) and layer.weight.grad[0, 1] == 4
-    assert clip_gradient(layer.parameters(), 1.0).item() == pytest.approx(5)
-    torch.testing.assert_close(layer.weight.grad, torch.tensor([[0.6, 0.8]]), atol=1e-5, rtol=0)
-    block = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.BatchNorm2d(1)).train()
-    freeze_batch_norm(block)
-    block(torch.randn(4, 1, 2, 2))
-    assert not block[1].training and block[1].running_mean == 0 and block[1].weight.requires_grad
-    assert isinstance(
-        build_optimizer(layer.named_parameters(), OPTIM),
-        torch.optim.Adam,
-    )
 
 
 @pytest.mark.parametrize("model", ["xmem", "stcn"])
@@ -259,29 +108,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
     assert saved["step"] == 2 and all(value.isfinite().all() for value in saved["network"].values())
 
 
-def test_fp16_overflow_is_said_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    pending = StepMetrics()
-    metrics = {"loss": torch.tensor([2.0]), "gradient_norm": torch.tensor([float("inf")])}
-    pending.add(1, metrics, [("a",)])
-    pending.add(2, metrics | {"gradient_norm": torch.tensor([4.0])}, [("b",)])
-    scalars = pending.flush(fp16=True)
-    assert (scalars["loss"], scalars["gradient_norm"]) == (2.0, 4.0)
-    assert "step 1: gradients overflowed in fp16; the step was skipped" in caplog.text
-    pending.add(3, metrics | {"loss": torch.tensor([float("inf")])}, [("c",)])
-    with pytest.raises(ValueError, match="step 3: loss, gradient_norm not finite; the run stops. Clips: c. Try"):
-        pending.flush(fp16=True)
-
-
-def test_only_the_clips_of_a_part_that_is_not_finite_are_named() -> None:
-    pending = StepMetrics()
-    nan = float("nan")
-    pending.add(
-        7, {"loss": torch.tensor([1.0, nan]), "gradient_norm": torch.tensor([nan, nan])}, [("a", "b"), ("c", "d")]
-    )
-    with pytest.raises(ValueError, match="step 7: loss, gradient_norm not finite; the run stops. Clips: c; d. Try"):
-        pending.flush()
-
-
 def test_another_run_is_not_overwritten(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "run"
     words = flags(root, folder, "--iterations", "1")
@@ -293,13 +119,6 @@ def test_another_run_is_not_overwritten(root: Path, tmp_path: Path, capsys: pyte
     )
     train.command_line([*words, "--overwrite"])
     assert len(lines(folder)) == 1
-
-
-def test_print_config_prints_the_resolved_run(capsys: pytest.CaptureFixture[str]) -> None:
-    train.command_line(["--model", "stcn", "--stage=3", "--lr", "0.5", "--print_config"])
-    shown = json.loads(capsys.readouterr().out)
-    assert (shown["model"], shown["stage"], shown["iterations"]) == ("stcn", "3", 150_000)
-    assert (shown["optim"]["lr"], shown["optim"]["optimizer"], shown["loss"]["dice"]) == (0.5, "adam", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -386,21 +205,6 @@ def test_plain_clips_lack_the_affine_of_single_frames(root: Path) -> None:
     assert same == [False, True]
 
 
-def test_parts_are_compiled_in_place(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = []
-
-    def pretend(call: Callable[..., object], *_: object, **__: object) -> Callable[..., object]:
-        compiled.append(call)
-        return call
-
-    monkeypatch.setattr(torch, "compile", pretend)
-    run = small_run(root, iterations=1, compile=True)
-    state = train.build_state(run, CPU)
-    assert len(compiled) == 3 and not any("_orig_mod" in name for name in state.model.state_dict())
-    metrics, _ = train.train_step(state, [next(iter(build_loader(run, CPU)))], run)
-    assert metrics["loss"].isfinite().all()
-
-
 def test_half_precision_is_near_full_precision(root: Path) -> None:
     run = small_run(root, iterations=1)
     batch = next(iter(build_loader(run, CPU)))
@@ -412,23 +216,15 @@ def test_half_precision_is_near_full_precision(root: Path) -> None:
     assert loss["bf16"] == pytest.approx(loss["fp32"], rel=0.05) and loss["bf16"] != loss["fp32"]
 
 
-def test_the_help_groups_flags_and_shows_the_presets_values(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        train.command_line(["--model", "stcn", "--stage", "03", "--help"])
-    assert stop.value.code in (0, None)
-    shown = capsys.readouterr().out
-    for word in ("data options", "clip options", "optim options", "validation options", "--accumulate", "300000"):
-        assert word in shown
+def test_what_happens_after_a_step_by_hand() -> None:
+    every = replace(preset("xmem").validation, validate_every=6)
+    run = replace(preset("xmem"), log_every=4, picture_every=8, save_every=10, validation=every)
 
+    def due(step: int, over: bool = False, stopped: bool = False) -> str:
+        return "".join(name[0] for name, so in train.whats_due(run, step, over, stopped)._asdict().items() if so)
 
-def test_a_chain_prints_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
-    train.command_line(["--stage", "012", "--batch_size", "4", "--print_config"])
-    stages = json.loads(capsys.readouterr().out)
-    assert [stage["stage"] for stage in stages] == ["0", "1", "2"]
-    assert [stage["iterations"] for stage in stages] == [150_000, 250_000, 160_000]
-    assert {stage["batch_size"] for stage in stages} == {4}
-    assert [stage["checkpoint"] for stage in stages] == [
-        None,
-        "runs/xmem-base-s012/stage0/last.pth",
-        "runs/xmem-base-s012/stage1/last.pth",
-    ]
+    assert [due(step) for step in (1, 4, 6, 8, 10, 12)] == ["", "l", "lv", "lp", "lc", "lv"]
+    assert due(9, over=True) == "lvc", "the end is judged and kept"
+    assert due(9, over=True, stopped=True) == "lc", "a signal leaves no time for validation"
+    never = replace(run, picture_every=0, validation=replace(every, validate_every=0))
+    assert train.whats_due(never, 240, over=True, stopped=False) == (True, False, False, True)

@@ -1,8 +1,13 @@
 """Choosing a device and a precision."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
+from tests.support.paths import ROOT
+from util.config.choices import Precision
 from util.device import autocast, peak_memory_bytes, resolve_precision, select_device, synchronize
 
 CPU = torch.device("cpu")
@@ -60,7 +65,7 @@ def test_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_precision(CPU) == "fp32" and resolve_precision(CUDA) == "fp16"
     assert resolve_precision(CPU, "bf16") == "bf16"
     with pytest.raises(ValueError, match="unknown precision 'half': expected one of auto, fp32, fp16, bf16"):
-        resolve_precision(CPU, "half")
+        resolve_precision(CPU, "half")  # type: ignore[arg-type]
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old GPU")
     with pytest.raises(ValueError, match="precision 'bf16' is not supported by Old GPU: use fp16 or fp32"):
@@ -69,11 +74,22 @@ def test_precision(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_autocast_computes_in_the_precision_asked_for() -> None:
     a = torch.ones(2, 2)
-    for precision, dtype in (("auto", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
+    wanted: list[tuple[Precision, torch.dtype]] = [("auto", torch.float32), ("bf16", torch.bfloat16)]
+    for precision, dtype in [*wanted, ("fp16", torch.float16)]:
         with autocast(CPU, precision):
             assert (a @ a).dtype == dtype
     with autocast(CPU, "bf16"), autocast(CPU, "fp32"):
         assert (a @ a).dtype == torch.float32
+
+
+def test_a_system_without_resource_and_file_locks_runs_all_but_what_they_tell() -> None:
+    program = (
+        "import sys; sys.modules['resource'] = sys.modules['fcntl'] = None\n"
+        "import torch, eval, train, scripts.ablate; from util.device import peak_memory_bytes\n"
+        "print(peak_memory_bytes(torch.device('cpu')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("nan\n", "")
 
 
 def test_measurements_on_a_cpu() -> None:

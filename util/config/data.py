@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from util.config.choices import Matching
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -27,6 +29,12 @@ class DataConfig:
     """Static pictures: a folder of data sets, or one data set."""
     sample_root: Path = Path("data/sample")
     """The generated sample data; made there if it is missing."""
+    set_roots: tuple[str, ...] = ()
+    """Where sets of --dataset lie, as NAME=FOLDER."""
+    set_weights: tuple[str, ...] = ()
+    """How often a pass shows sets of --dataset, as NAME=NUMBER."""
+    set_intervals: tuple[str, ...] = ()
+    """Frames of the original video from one annotated frame of sets of --dataset to the next, as NAME=NUMBER."""
     user_roots: tuple[Path, ...] = ()
     """More roots in DAVIS layout: JPEGImages[/480p]/VIDEO and Annotations[/480p]/VIDEO."""
     user_weights: tuple[int, ...] = ()
@@ -71,7 +79,7 @@ class ClipConfig:
     """Last steps of the run without rotation and shear of single frames."""
     deep_update: float = 0.0
     """Probability of a deep update of XMem's sensory memory on a frame."""
-    matching: Literal["softmax", "bijective"] = "softmax"
+    matching: Matching = "softmax"
     """bijective: each memory element of STCN or XMem counts for its best queries alone; an experiment."""
     bijective_k: int = 4
     """So many queries; 0: all count."""

@@ -44,7 +44,9 @@ def plan_run(words: Sequence[str], prog: str, description: str) -> RunPlan:
         FileNotFoundError: there is no run to resume.
         SystemExit: for flags that cannot be parsed, after a line on stderr, and for --help.
     """
-    given = _given(words)
+    given = cli.given(words, (*_USUAL, "output", "resume", "checkpoint"))
+    if given.get("checkpoint") == _BOX:
+        given = {"size": _BOX_SIZE, **given}
     model, size, chain = (given.get(name, usual) for name, usual in _USUAL.items())
     output = Path(given["output"]) if "output" in given else None
     default = default_folder(model, size, chain)
@@ -62,18 +64,6 @@ def plan_run(words: Sequence[str], prog: str, description: str) -> RunPlan:
     check_chain(chain)
     stages = [_parse(preset(model, size, stage), words, prog, description) for stage in chain]
     return RunPlan(folder=output or default, stages=_place(stages, output or default))
-
-
-def _given(words: Sequence[str]) -> dict[str, str]:
-    """Return the values of the flags that decide which defaults all other flags have."""
-    found = {}
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        name, _, value = word.removeprefix("--").partition("=")
-        if word.startswith("--") and name in (*_USUAL, "output", "resume", "checkpoint"):
-            found[name] = value or following
-    if found.get("checkpoint") == _BOX:
-        found.setdefault("size", _BOX_SIZE)
-    return found
 
 
 def _parse(defaults: TrainConfig, words: Sequence[str], prog: str, description: str) -> TrainConfig:

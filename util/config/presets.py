@@ -64,6 +64,7 @@ def xmem(stage: str) -> TrainConfig:
         batch_size=16 if stage == "0" else 8,
         clip=_static_clip(memory_frames=2) if stage == "0" else video,
         augment=augmentation(stage),
+        correspondence=_correspondence(stage),
         data=_published_data(stage, davis_weight=5),
         loss=LossConfig(bootstrap_start=20_000, bootstrap_end=70_000, bootstrap_share=0.15, dice=1.0),
         optim=OptimConfig(optimizer="adamw", lr=1e-5, weight_decay=0.05, lr_schedule="steps", lr_drops=drops),
@@ -98,6 +99,7 @@ def stcn(stage: str) -> TrainConfig:
         batch_size=16 if stage == "0" else 8,
         clip=_static_clip(memory_frames=0) if stage == "0" else video,
         augment=augmentation(stage),
+        correspondence=_correspondence(stage),
         data=_published_data(stage, davis_weight=5),
         loss=LossConfig(bootstrap_start=20_000, bootstrap_end=70_000, bootstrap_share=0.15),
         optim=OptimConfig(optimizer="adam", lr=1e-5, weight_decay=1e-7, lr_schedule="steps", lr_drops=drops),
@@ -127,6 +129,7 @@ def stcn_corr(stage: str) -> TrainConfig:
         batch_size=batch_size,
         clip=_static_clip(memory_frames=0) if stage == "0" else video,
         augment=augmentation(stage),
+        correspondence=_correspondence(stage),
         data=_published_data(stage, davis_weight=1),
         loss=LossConfig(
             bootstrap_start=20_000, bootstrap_end=70_000, bootstrap_share=0.15, dice=0.4, dice_background=True
@@ -166,7 +169,7 @@ def bmvos(stage: str) -> TrainConfig:
         augment=twoframe_augmentation(static),
         data=DataConfig(dataset=("davis",)) if stage == "2" else _published_data(stage, davis_weight=5),
         loss=LossConfig(),
-        correspondence=CorrespondenceConfig(alpha=0.0),  # not part of what was published for them
+        correspondence=replace(_correspondence(stage), alpha=0.0),  # not part of what was published for them
         optim=OptimConfig(optimizer="adam", lr=1e-4, weight_decay=0.0),
     )
 
@@ -290,6 +293,11 @@ def _consecutive_clip(static: bool, frames: int, min_object_pixels: int) -> Clip
         gap_starts=(0.0,),
         reverse=0.0 if static else 0.5,
     )
+
+
+def _correspondence(stage: str) -> CorrespondenceConfig:
+    # Stage 1, annotated objects alone: proposals of BL30K's 4.8 million frames would take hundreds of core-hours.
+    return CorrespondenceConfig(ocl_objects="manual") if stage == "1" else CorrespondenceConfig()
 
 
 def _published_data(stage: str, davis_weight: int) -> DataConfig:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from util.config.choices import Precision
 from util.config.data import Augmentation, ClipConfig, DataConfig
 
 RUNS = Path("runs")  # holds the folders of runs that name no other
@@ -163,7 +164,7 @@ class TrainConfig:
     """Of weights, data and all that is drawn."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    precision: Precision = "auto"
     """auto is fp32 on a CPU and fp16 on a GPU."""
     freeze_bn: Literal["auto", "yes", "no"] = "auto"
     """BatchNorm keeps its statistics; auto: yes unless the encoders start from random weights."""

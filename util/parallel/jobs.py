@@ -1,6 +1,5 @@
 """Commands that run several at a time, each with its share of the machine."""
 
-import fcntl
 import logging
 import os
 import signal
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 
+from util.files.lock import inherited_lock
 from util.run.stop import StopRequest
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def run_jobs(
                     one.terminate()
             while waiting and free and not stop.signal:
                 job = waiting.popleft()
-                lock = _lock(job.lock)
+                lock = inherited_lock(job.lock)
                 if lock is None:
                     yield Outcome(job=job, status=None)
                 else:
@@ -148,15 +148,3 @@ class _Running:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._lock.close()
-
-
-def _lock(path: Path) -> TextIOWrapper | None:
-    """Return the file, locked until it is closed; None if another process has locked it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file

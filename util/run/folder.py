@@ -17,7 +17,7 @@ from typing import Any
 
 from util.config.plain import from_plain, plain
 from util.config.train import RUNS, TrainConfig
-from util.files.atomic import atomic_write
+from util.files.atomic import atomic_write, remove
 from util.files.checkpoint import read_checkpoint, save_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,9 @@ logger = logging.getLogger(__name__)
 LAST, BEST, RECORD = "last.pth", "best.pth", "run.json"
 _STEP = re.compile(r"step-(\d{7,})\.pth")
 # What a stage writes: removed when its run is replaced.
-_WRITTEN = (LAST, BEST, "config.json", "metrics.jsonl", "step-*.pth", "events.out.tfevents.*", ".*.tmp*")
+_WRITTEN = (LAST, BEST, "config.json", "metrics.jsonl", "step-*.pth", "events.out.tfevents.*")
+# The temporary names of those, and of validation's folder, as `temporary_sibling` makes them.
+_LEFT = re.compile(r"\.(last|best|config|metrics|run|validation|step-\d+)\.\d+-[0-9a-f]{8}\.tmp(\.\w+)?")
 
 
 def save_step(folder: Path, payload: Mapping[str, Any], step: int, keep: int) -> Path:
@@ -73,36 +75,61 @@ def read_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def open_stage(folder: Path, config: TrainConfig) -> None:
-    """Make the folder of a stage and write its configuration there; what killed savings left behind is removed."""
+    """Make the folder of a stage and write its configuration there."""
     folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / "config.json", plain(config))
+
+
+def clean_stage(folder: Path) -> None:
+    """Remove what killed savings and validations of a run left in a stage's folder; the run's own process may do so."""
     for left in folder.glob(".*.tmp*"):
-        left.unlink(missing_ok=True)
-    with atomic_write(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps(plain(config), indent=2) + "\n")
+        if _LEFT.fullmatch(left.name):
+            remove(left)
 
 
 def start_run(folder: Path, stages: Sequence[TrainConfig], overwrite: bool) -> None:
-    """Prepare a folder for a new run; ValueError if it holds another one's checkpoints and must not lose them."""
+    """Prepare a folder for a new run: only what the record of another run shows to be a run's files is removed.
+
+    Raises ValueError if the folder holds another run's checkpoints and must not lose them, or files with the names of
+    a run's, but no run's record.
+    """
     folders = {folder, *(stage.folder() for stage in stages), *folder.glob("stage[0-9]")}
-    if not overwrite and any((place / LAST).exists() or checkpoints(place) for place in folders):
+    old = [path for place in folders for pattern in _WRITTEN for path in place.glob(pattern)]
+    replaces = _has_record(folder)
+    if not replaces:
+        foreign = sorted(path for path in [folder / RECORD, *old] if path.exists())
+        if foreign:
+            raise ValueError(
+                f"{folder} holds {foreign[0].relative_to(folder)}, but no record of a run ({RECORD}): a run would "
+                "replace what is not its own. Choose another --output, or move that away."
+            )
+    elif not overwrite and any((place / LAST).exists() or checkpoints(place) for place in folders):
         raise ValueError(
             f"{folder} holds the weights of another run: continue it with --resume {folder}, choose another --output, "
             "or replace it with --overwrite."
         )
-    for place in folders:
-        for pattern in _WRITTEN:
-            for old in place.glob(pattern):
-                old.unlink(missing_ok=True)
-    (folder / RECORD).unlink(missing_ok=True)
+    # The record first: killed in between, the folder is still known to be a run's.
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(folder / RECORD, {"stages": [plain(stage) for stage in stages], "starts": []})
+    for path in old:
+        path.unlink(missing_ok=True)
+    for place in folders if replaces else ():
+        clean_stage(place)
+
+
+def _has_record(folder: Path) -> bool:
+    try:
+        record = json.loads((folder / RECORD).read_text())
+        return isinstance(record["stages"], list) and isinstance(record["starts"], list)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def write_record(folder: Path, stages: Sequence[TrainConfig], facts: Mapping[str, Any]) -> None:
     """Write `run.json`: the configuration of every stage, and one entry of facts for each start of the run."""
     path = folder / RECORD
     starts = json.loads(path.read_text())["starts"] if path.is_file() else []
-    record = {"stages": [plain(stage) for stage in stages], "starts": [*starts, dict(facts)]}
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
+    _write_json(path, {"stages": [plain(stage) for stage in stages], "starts": [*starts, dict(facts)]})
 
 
 def read_record(folder: Path) -> list[TrainConfig]:
@@ -137,6 +164,11 @@ def find_run(resume: str, output: Path | None) -> Path | None:
     if output is not None and output != folder:
         raise ValueError(f"--output {output} with --resume {folder}: a run goes on in its folder; leave --output out.")
     return folder
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _newest_change(folder: Path) -> float:

@@ -1,16 +1,20 @@
 """Scalars and pictures of a run: JSON lines for programs, TensorBoard for people."""
 
 import json
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
+from typing_extensions import Self
 
 from util.files.atomic import atomic_write
+
+logger = logging.getLogger(__name__)
 
 FILE = "metrics.jsonl"
 
@@ -18,21 +22,22 @@ FILE = "metrics.jsonl"
 class MetricLog:
     """Writes `metrics.jsonl` and TensorBoard's event files into the folder of a run; use it in a `with` block."""
 
-    def __init__(self, folder: Path, resumed_at: int | None = None) -> None:
+    def __init__(self, folder: Path, step: int = 0, keep: Callable[[Mapping[str, Any]], bool] | None = None) -> None:
         """Open both files; what is added follows what is there.
 
         Args:
             folder: of the run; made if it is missing.
-            resumed_at: the steps that the run continues from. What the log says of later steps is taken back: they
-                are done again. None keeps all.
+            step: the steps that the run continues from. What the log says of later steps is taken back: they are done
+                again. So are lines that a kill or a disk has damaged.
+            keep: whether an entry of `step` or before stays; all do without it.
         """
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE
-        if resumed_at is not None and path.exists():
-            _truncate(path, resumed_at)
+        if path.exists():
+            _truncate(path, lambda entry: entry["step"] <= step and (keep is None or keep(entry)))
         self._lines = path.open("a", encoding="utf-8")
         # TensorBoard hides what earlier files say of steps from `purge_step` on.
-        self._board = SummaryWriter(str(folder), purge_step=None if resumed_at is None else resumed_at + 1)
+        self._board = SummaryWriter(str(folder), purge_step=step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Write named scalars of a step; a value that is not finite becomes null in the JSON line."""
@@ -74,21 +79,35 @@ def read_scalars(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: expected the log that train.py writes into the run's folder.")
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     entries = []
-    for number, line in enumerate(lines[:-1], start=1):  # what follows the last line break was never finished
-        try:
-            entry = json.loads(line)
-            int(entry["step"])
-        except (ValueError, KeyError, TypeError) as error:
+    for number, line, entry in _lines(path):
+        if entry is None:
             raise ValueError(
                 f'{path}, line {number}: expected {{"step": ..., ...}}, received {line[:60]!r}. Remove the line.'
-            ) from error
+            )
         entries.append(entry)
     return entries
 
 
-def _truncate(path: Path, last_step: int) -> None:
-    kept = [entry for entry in read_scalars(path) if entry["step"] <= last_step]
+def _lines(path: Path) -> Iterator[tuple[int, str, dict[str, Any] | None]]:
+    """Yield the number and the text of each finished line, and what it says; None for a damaged one."""
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, line in enumerate(lines[:-1], start=1):  # what follows the last line break was never finished
+        try:
+            entry = json.loads(line)
+            int(entry["step"])
+        except (ValueError, KeyError, TypeError):
+            yield number, line, None
+        else:
+            yield number, line, entry
+
+
+def _truncate(path: Path, keep: Callable[[Mapping[str, Any]], bool]) -> None:
+    kept = []
+    for number, line, entry in _lines(path):
+        if entry is None:
+            logger.warning("%s, line %d is damaged and left out: %r", path, number, line[:60])
+        elif keep(entry):
+            kept.append(line + "\n")
     with atomic_write(path) as temporary:
-        temporary.write_text("".join(json.dumps(entry) + "\n" for entry in kept), encoding="utf-8")
+        temporary.write_text("".join(kept), encoding="utf-8")

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -25,12 +26,23 @@ class StepMetrics:
         self._steps: list[int] = []
         self._metrics: list[Mapping[str, Tensor]] = []
         self._clips: list[Sequence[Sequence[str]]] = []
-        self.redraws = 0
-        self.waited = 0.0
+        self._redraws = 0
+        self._waited = 0.0
         self._since = time.monotonic()
 
-    def add(self, step: int, metrics: Mapping[str, Tensor], clips: Sequence[Sequence[str]]) -> None:
-        """Remember a step: each metric has a value for each of its parts, `clips` the names of each part's clips."""
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time of a `with` block as spent waiting for clips."""
+        began = time.monotonic()
+        yield
+        self._waited += time.monotonic() - began
+
+    def add(self, step: int, metrics: Mapping[str, Tensor], clips: Sequence[Sequence[str]], redraws: int = 0) -> None:
+        """Remember a step: each metric has a value for each of its parts, `clips` the names of each part's clips.
+
+        `redraws` of these clips were drawn instead of others that could not be read.
+        """
+        self._redraws += redraws
         self._steps.append(step)
         self._metrics.append(metrics)
         self._clips.append(clips)
@@ -57,8 +69,8 @@ class StepMetrics:
         means = values.where(finite, torch.zeros((), dtype=values.dtype)).sum(rows) / finite.sum(rows).clamp(min=1)
         scalars = dict(zip(terms, means.tolist(), strict=True)) | {
             "steps_per_second": len(self._steps) / seconds,
-            "data_wait": self.waited / seconds,
-            "redraws": self.redraws / len(self._steps),
+            "data_wait": self._waited / seconds,
+            "redraws": self._redraws / len(self._steps),
         }
         self._start()
         return scalars

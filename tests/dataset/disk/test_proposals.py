@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import dataset.disk.proposals as proposals_module
+from dataset.disk.layout import proposals_folder
 from dataset.disk.proposals import (
     STATIC_NAME,
     ProposalHeader,
@@ -18,7 +19,6 @@ from dataset.disk.proposals import (
     check_proposals,
     fits_rules,
     has_proposals,
-    proposals_folder,
     proposals_path,
     read_all,
     read_header,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dataset.evaluate.prepare import Resizing, prepare_image
 from dataset.evaluate.video import Video, open_video
-from inference.propagate import build_views, propagate
+from inference.propagate import build_variants, propagate
 from model import build_model
 from tests.support.toy_videos import toy_model
 from util.files.palette import write_mask
@@ -75,10 +75,10 @@ def test_networks_get_what_they_want(
 ) -> None:
     video = write(tmp_path / "video", {1: 30, 2: 6}, {})
     model = toy_model() if name == "xmem" else build_model(name, "tiny").eval()
-    frames = list(propagate(build_views(model, (48,)), video))
+    frames = list(propagate(build_variants(model, (48,)), video))
     assert [frame.id_mask.shape for frame in frames] == [(96, 128)] * 2
     shown: list[tuple[int, ...]] = []
-    views = build_views(model, (48,))
+    views = build_variants(model, (48,))
     real = views[0].segmenter.step
 
     def step(image: torch.Tensor, *rest: Any) -> torch.Tensor:

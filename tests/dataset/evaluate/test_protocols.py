@@ -92,18 +92,31 @@ def write_youtube(root: Path, masks: dict[int, tuple[int, ...]], every_frame: bo
 @pytest.mark.parametrize("dataset", ["y18", "y19"])
 def test_youtube_writes_the_required_frames(tmp_path: Path, dataset: str, every_frame: bool) -> None:
     write_youtube(tmp_path, {0: (1,), 10: (2,)}, every_frame)
-    [video] = open_dataset(dataset, root=tmp_path)
+    [video] = open_dataset(dataset, root=tmp_path, sparse=not every_frame)
     assert len(video) == (21 if every_frame else 5)
     assert given(video) == {"00000": [1], "00010": [2]}
     assert [frame.name for frame in video.frames(-1) if frame.wanted] == ["00000", "00005", "00010", "00015"]
     assert video.wanted_names == ["00000", "00005", "00010", "00015"]
-    assert find_evaluation_set(dataset, split="valid", root=tmp_path).archive == "youtube"
+    assert find_evaluation_set(dataset, split="valid", root=tmp_path, sparse=True).archive == "youtube"
+
+
+def test_youtube_without_all_frames_is_refused_unless_asked_for(tmp_path: Path) -> None:
+    write_youtube(tmp_path, {0: (1,)}, False)
+    with pytest.raises(FileNotFoundError) as caught:
+        open_dataset("y19", root=tmp_path)
+    wanted = tmp_path / "all_frames" / "valid_all_frames" / "JPEGImages"
+    assert str(caught.value).startswith(f"y19 val: folder {wanted} does not exist. The benchmark runs on all frames")
+    assert "--sparse" in str(caught.value)
+    assert len(open_dataset("y19", root=tmp_path, sparse=True)[0]) == 5
+    write_video(wanted / "zebra", tmp_path / "x", {}, range(21))
+    assert len(open_dataset("y19", root=tmp_path)[0]) == 21
+    assert len(open_dataset("y19", root=tmp_path, sparse=True)[0]) == 5
 
 
 def test_youtube_gives_an_object_once(tmp_path: Path) -> None:
     """A later mask that repeats an object is no correction: only ids that are new count, zeros and old ids don't."""
     write_youtube(tmp_path, {0: (1,), 10: (1, 2), 15: (1, 2)}, False)
-    [video] = open_dataset("y19", root=tmp_path)
+    [video] = open_dataset("y19", root=tmp_path, sparse=True)
     shown = {frame.name: frame for frame in video.frames(-1) if frame.mask is not None}
     assert {name: frame.object_ids for name, frame in shown.items()} == {"00000": [1], "00010": [2]}
     mask = shown["00010"].mask
@@ -115,13 +128,13 @@ def test_youtube_without_its_list(tmp_path: Path) -> None:
     meta = tmp_path / "valid" / "meta.json"
     meta.write_text('{"videos": {"zebra": {"objects": {"1": {"frames": ["00000", "00003"]}}}}}')
     with pytest.raises(FileNotFoundError, match=r"zebra lacks 1 frames that are to be written: 00003\."):
-        open_dataset("y19", root=tmp_path)
+        open_dataset("y19", root=tmp_path, sparse=True)
     meta.write_text('{"videos": ["zebra"]}')
     with pytest.raises(ValueError, match=r"meta.json is not a meta.json of YouTube-VOS: expected \{\"videos\""):
-        open_dataset("y19", root=tmp_path)
+        open_dataset("y19", root=tmp_path, sparse=True)
     meta.unlink()
     with pytest.raises(FileNotFoundError, match="meta.json does not exist: it lists the frames to write"):
-        open_dataset("y19", root=tmp_path)
+        open_dataset("y19", root=tmp_path, sparse=True)
 
 
 @pytest.mark.parametrize(("dataset", "part", "mem_every"), [("lv1", "long_video", 5), ("lv3", "long_video_x3", 10)])

@@ -14,7 +14,6 @@ from util.config.train import CorrespondenceConfig
 AUGMENTATION = video_augmentation(crop_size=128)
 BOTH = CorrespondenceConfig()
 RELEASED = CorrespondenceConfig(pcl_variant="released", ocl=False)
-PLAIN = np.array([1.0, 1, 1, 0])
 
 
 def draw(seed: int, augmentation: Augmentation = AUGMENTATION) -> tuple[np.random.Generator, list[FrameTransform]]:
@@ -30,7 +29,7 @@ def centre(picture: np.ndarray) -> np.ndarray:
 
 
 def plain(transform: FrameTransform) -> FrameTransform:
-    return transform._replace(jitters=(PLAIN,), grey=False)
+    return transform._replace(colours={})
 
 
 def test_a_marked_point_lands_where_both_matrices_say() -> None:
@@ -101,7 +100,7 @@ def test_a_spline_is_carried_into_the_view() -> None:
 def test_a_view_that_shrinks_skips_no_pixel() -> None:
     y, x = np.mgrid[:240, :320]
     board = np.repeat(((x + y) % 2 * 255).astype(np.uint8)[..., None], 3, axis=2)
-    view = FrameTransform(window(10.3, 20.7, 200, 200, 60), None, (PLAIN,), False, 60)
+    view = FrameTransform(window(10.3, 20.7, 200, 200, 60), None, {}, 60)
     assert np.abs(render_view(board, view, 1).astype(int) - 127.5).max() < 2
     assert np.abs(render_view(board[:, ::2], view, 2).astype(int) - 127.5).max() > 100
 
@@ -109,8 +108,10 @@ def test_a_view_that_shrinks_skips_no_pixel() -> None:
 def test_only_colours_of_the_view_are_its_own() -> None:
     rng, transforms = draw(3)
     (view,) = draw_views(rng, transforms, 2, AUGMENTATION, BOTH).values()
-    np.testing.assert_array_equal(view.jitters[0], transforms[2].jitters[0])
-    assert not np.array_equal(view.jitters[1], transforms[2].jitters[1]) and view.grey == transforms[2].grey
+    frame = transforms[2]
+    assert list(view.colours) == list(frame.colours) == ["clip_jitter", "frame_jitter"]
+    np.testing.assert_array_equal(view.colours["clip_jitter"], frame.colours["clip_jitter"])
+    assert (np.asarray(view.colours["frame_jitter"]) != np.asarray(frame.colours["frame_jitter"])).any()
 
 
 def test_the_released_variant_views_all_frames_alike() -> None:
@@ -137,5 +138,5 @@ def test_the_pair_shares_geometry_and_no_colour() -> None:
         shared = share_geometry(transforms, pair)
         assert len(shared) == 3 and shared[pair + 1].field is transforms[pair].field
         np.testing.assert_array_equal(shared[pair + 1].matrix, transforms[pair].matrix)
-        assert all(shared[pair + 1].jitters[i] is transforms[pair + 1].jitters[i] for i in (0, 1))
+        assert all(shared[pair + 1].colours[k] is change for k, change in transforms[pair + 1].colours.items())
         assert all(shared[i] is transforms[i] for i in range(3) if i != pair + 1)

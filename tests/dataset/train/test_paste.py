@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.clip import Clip, ClipRequest, PairedFrames
+from dataset.clip import Clip, ClipRequest
 from dataset.train.geometry import vertical_flip
 from dataset.train.loader import ClipDataset, build_loader
 from dataset.train.paste import draw_donor, paste_object
@@ -15,6 +15,7 @@ from dataset.train.pictures import find_static
 from dataset.train.render import visible_objects
 from dataset.train.sources import find_sources
 from dataset.train.transforms import draw_transforms
+from tests.support.paired_batches import compare
 from tests.support.runs import video_augmentation, video_clip
 from tests.support.toy_datasets import static_set
 from util.config.data import DataConfig
@@ -176,18 +177,6 @@ def test_consecutive_frames_either_way(root: Path) -> None:
     assert steps == {1, -1}
 
 
-@pytest.mark.parametrize("name", ["paste", "vertical_flip"])
-def test_values_out_of_range_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} 1.5: expected a probability, 0 to 1."):
-        video_augmentation(**{name: 1.5})  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="min_object_pixels -1: expected at least 0."):
-        video_clip(min_object_pixels=-1)
-
-
 def test_a_clip_for_the_correspondence_losses_stays_as_it_is() -> None:
-    nothing = torch.zeros(0)
-    paired = PairedFrames(
-        pair=0, anchor=1, views_V3HW=nothing, view_matrices_V33=nothing, boxes=(nothing,) * 2, box_ids=(nothing,) * 2
-    )
-    own = replace(clip(10, o1=(0, 4, 0, 4)), paired=paired)
+    own = replace(clip(10, o1=(0, 4, 0, 4)), compared=compare([0], [1]))
     assert paste_object(own, clip(200, o1=(2, 6, 2, 6))) is own

@@ -1,11 +1,13 @@
-"""The data sets of a run: by name, by flags, by a file."""
+"""The data sets of a run: the table, and flags."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dataset.train.sources import UserSource, find_sources, read_user_sources
+import train
+from dataset.train.sources import TRAINING_SETS, Choice, TrainingSet, find_sources, open_videos
 from dataset.train.videos import VideoSource
 from tests.support.toy_datasets import add_text, add_video, davis_2017, static_set, youtube
 from util.config.data import DataConfig
@@ -66,49 +68,35 @@ def test_roots_of_ones_own_by_flags(tmp_path: Path) -> None:
         found(dataset=(), user_roots=(one, two), user_intervals=(0, 1))
 
 
-def test_sources_of_ones_own_from_a_file(tmp_path: Path) -> None:
-    videos(tmp_path / "birds", "a", "b", "c")
-    static_set(tmp_path / "BIG_small", 2)
-    add_text(tmp_path / "lists/birds.txt", "a", "c")
-    path = tmp_path / "lists" / "mine.toml"
-    add_text(
-        path,
-        *("[[source]]", 'root = "../birds"', "weight = 4", "interval = 5", 'list = "birds.txt"', 'name = "my birds"'),
-        *("[[source]]", f'root = "{tmp_path / "BIG_small"}"', 'kind = "static"', "weight = 2"),
-    )
-    first, second = read_user_sources(path)
-    assert (first.interval, first.weight, first.name) == (5, 4, "my birds")
-    assert second == UserSource(root=tmp_path / "BIG_small", kind="static", weight=2)
-    assert found(dataset=(), user_sources=path) == {"my birds": (2, 4), "BIG_small": (2, 10)}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[[source]\n", "is not valid TOML"),
-        ("", r"expected \[\[source\]\] tables and nothing else, received nothing"),
-        ("[[source]]\nroot = 'a'\n[more]", r"expected \[\[source\]\] tables and nothing else, received source, more"),
-        ("[[source]]\nweight = 2", "source 1: root is missing: expected the folder"),
-        ("[[source]]\nroot = 'a'\n[[source]]\nwight = 2", "source 2: unknown wight; expected root, name, kind, weight"),
-        ("[[source]]\nroot = 'a'\nweight = 0", "source 1: weight = 0: expected an integer >= 1"),
-        ("[[source]]\nroot = 'a'\nweight = true", "source 1: weight = True: expected an integer >= 1"),
-        ("[[source]]\nroot = 3", "source 1: root = 3: expected a text in quotes"),
-        ("[[source]]\nroot = 'a'\nkind = 'film'", "source 1: kind = 'film': expected 'videos' or 'static'"),
-        ("source = 3", r"expected \[\[source\]\] tables"),
-    ],
-)
-def test_wrong_files_are_explained(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=message):
-        read_user_sources(path)
-
-
-def test_a_missing_file_and_missing_roots_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="--user_sources: .*mine.toml does not exist: expected a TOML file"):
-        read_user_sources(tmp_path / "mine.toml")
+def test_missing_roots_are_named(tmp_path: Path) -> None:
     for name in ("davis", "youtube", "mose", "bl30k"):
         with pytest.raises(FileNotFoundError, match=f"data set {name}: folder .*nowhere does not exist"):
             found(dataset=(name,), **{f"{name}_root": tmp_path / "nowhere"})
     with pytest.raises(FileNotFoundError, match="static pictures: folder .*nowhere does not exist"):
         found("0", dataset=("static",), static_root=tmp_path / "nowhere")
+
+
+def test_flags_by_name_change_any_set(tmp_path: Path) -> None:
+    mose = videos(tmp_path / "m", "a", "b")
+    where: dict[str, Any] = {"dataset": ("mose",), "set_roots": (f"mose={mose}",)}
+    assert found(**where, set_weights=("mose=3",)) == {"mose": (2, 3)}
+    (source,) = find_sources(DataConfig(**where, set_intervals=("mose=2",)), 3, "2")
+    assert isinstance(source, VideoSource) and source.interval == 2
+    for flags, message in (
+        ({"set_weights": ("moose=3",)}, r"--set_weights moose=3: expected NAME=VALUE, a name of --dataset \(mose\)\."),
+        ({"set_weights": ("mose=0",)}, "--set_weights mose=0: expected an integer >= 1 after the name"),
+        ({"set_intervals": ("mose",)}, "--set_intervals mose: expected NAME=VALUE"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            found(**where, **flags)
+
+
+def test_one_row_adds_a_training_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = videos(tmp_path / "birds", "a", "b")
+    row = TrainingSet(choose=lambda data: Choice(root=root, weight=2, interval=3), open=open_videos)
+    monkeypatch.setitem(TRAINING_SETS, "birds", row)
+    words = f"--size tiny --dataset birds --output {tmp_path}/run --device cpu --batch_size 2 --crop_size 32"
+    train.command_line([*words.split(), "--iterations", "2", "--alpha", "0"])
+    assert [json.loads(line)["step"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()][-1] == 2
+    (source,) = find_sources(DataConfig(dataset=("birds",)), 3, "2")
+    assert isinstance(source, VideoSource) and (len(source), source.weight, source.interval) == (2, 2, 3)

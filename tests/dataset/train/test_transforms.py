@@ -6,10 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
+from dataset.train import transforms
 from dataset.train.geometry import about, flip, random_resized_crop, rotation_shear, spline_field, window
 from dataset.train.transforms import (
     FILL,
+    Change,
+    Colour,
     FrameTransform,
+    Pictures,
     apply_colour,
     decode_reduction,
     draw_transforms,
@@ -17,8 +21,9 @@ from dataset.train.transforms import (
     warp_mask,
 )
 from tests.support.runs import video_augmentation
+from util.config.data import Augmentation
 
-PLAIN = (np.array([1.0, 1, 1, 0]),)
+GREY = np.array([1.0, 1, 0, 0])
 STILL = video_augmentation(
     crop_size=64, crop_scale=(1.0, 1.0), crop_ratio=1.0, flip=0.0, grey=0.0, degrees=0.0, shear=0.0,
     clip_jitter=(0.0, 0.0, 0.0, 0.0), frame_jitter=(0.0, 0.0, 0.0, 0.0),
@@ -35,7 +40,7 @@ def smooth_picture(height: int, width: int) -> np.ndarray:
 def transform(
     matrix: np.ndarray, field: np.ndarray | None = None, size: int = 64, grey: bool = False
 ) -> FrameTransform:
-    return FrameTransform(matrix, field, PLAIN, grey, size)
+    return FrameTransform(matrix, field, {"grey": GREY} if grey else {}, size)
 
 
 def moved(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
@@ -129,7 +134,8 @@ def test_what_holds_for_the_clip_and_what_for_a_frame() -> None:
     assert all(np.array_equal(one.matrix, still[0].matrix) for one in still)
     moving = draw_transforms(np.random.default_rng(0), RICH, (90, 90), 4, static=False)
     assert len({one.matrix.tobytes() for one in moving}) == 4
-    assert len({one.jitters[0].tobytes() for one in moving}) == 1 == len({one.grey for one in moving})
+    assert len({np.asarray(one.colours["clip_jitter"]).tobytes() for one in moving}) == 1
+    assert len({"grey" in one.colours for one in moving}) == 1
     flips = [draw_transforms(np.random.default_rng(s), RICH, (90, 90), 2, static=False) for s in range(100)]
     mirrored = [[np.linalg.det(one.matrix) < 0 for one in clip] for clip in flips]
     assert all(len(set(clip)) == 1 for clip in mirrored) and 30 < sum(clip[0] for clip in mirrored) < 70
@@ -187,17 +193,17 @@ def plain_jitter(image: np.ndarray, brightness: float, contrast: float, saturati
 
 def test_colours_equal_one_change_after_another() -> None:
     image = (smooth_picture(32, 32) // 2 + 60).astype(np.uint8)
-    jitters = (np.array([1.1, 0.9, 1.2, 0.0]), np.array([0.95, 1.1, 0.8, 0.0]))
+    jitters = {"clip_jitter": np.array([1.1, 0.9, 1.2, 0.0]), "frame_jitter": np.array([0.95, 1.1, 0.8, 0.0])}
     expected = plain_jitter(plain_jitter(image, 1.1, 0.9, 1.2), 0.95, 1.1, 0.8)
-    received = apply_colour(image, FrameTransform(np.eye(3), None, jitters, False, 32))
+    received = apply_colour(image, FrameTransform(np.eye(3), None, jitters, 32))
     np.testing.assert_allclose(received, expected, atol=1)  # OpenCV rounds the coefficients of bytes
 
 
 def test_hue_keeps_the_luma_and_a_full_turn_changes_nothing() -> None:
     image = (smooth_picture(32, 32) // 4 + 90).astype(np.uint8)
     for turn in (0.05, 0.5, 1.0):
-        jitters = (np.array([1.0, 1.0, 1.0, turn]),)
-        received = apply_colour(image, FrameTransform(np.eye(3), None, jitters, False, 32)).astype(float)
+        jitters = {"clip_jitter": np.array([1.0, 1.0, 1.0, turn])}
+        received = apply_colour(image, FrameTransform(np.eye(3), None, jitters, 32)).astype(float)
         np.testing.assert_allclose(received @ (0.299, 0.587, 0.114), image @ (0.299, 0.587, 0.114), atol=1)
         assert (np.abs(received - image).max() <= 1) == (turn == 1.0)
 
@@ -208,8 +214,39 @@ def test_grey() -> None:
     np.testing.assert_allclose(received, np.repeat((image @ (0.299, 0.587, 0.114))[..., None], 3, 2), atol=0.51)
 
 
-def test_bad_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="crop_size 100: expected a multiple of 16"):
-        video_augmentation(crop_size=100)
-    with pytest.raises(ValueError, match="crop_scale 0.5 0.2: expected 0 < smallest <= largest <= 1"):
-        video_augmentation(crop_scale=(0.5, 0.2))
+def draw_blur(rng: np.random.Generator, config: Augmentation, pictures: Pictures) -> Colour | None:
+    sigma = rng.uniform(1, 3)
+    return lambda image: cv2.GaussianBlur(image, (0, 0), sigma)
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_an_augmentation_is_a_function_and_a_line(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = list(transforms.PHOTOMETRIC)
+    listed.insert(place, Change("blur", "frame", draw_blur))
+    config = replace(RICH, grey=0.5)
+    before = draw_transforms(np.random.default_rng(3), config, (90, 90), 1, static=False)[0]
+    monkeypatch.setattr(transforms, "PHOTOMETRIC", tuple(listed))
+    blurred, other = draw_transforms(np.random.default_rng(3), config, (90, 90), 2, static=False)
+    # Nothing else is drawn otherwise, and every frame has a blur of its own.
+    np.testing.assert_array_equal(blurred.matrix, before.matrix)
+    assert [name for name in blurred.colours if name != "blur"] == list(before.colours)
+    assert list(blurred.colours).index("blur") == place if place < 3 else list(blurred.colours)[-1] == "blur"
+    image = warp_image(smooth_picture(90, 90), blurred)
+    received = apply_colour(image, blurred)
+    expected = image
+    for change in blurred.colours.values():
+        one = blurred._replace(colours={"any": change})
+        expected = change(expected) if callable(change) else apply_colour(expected, one)
+    assert np.abs(received.astype(int) - expected).max() <= 2, "in the order of the list, up to rounding"
+    assert np.abs(received.astype(int) - apply_colour(image, before)).max() > 2
+    assert np.abs(received.astype(int) - apply_colour(image, other)).max() > 2
+
+
+def test_what_is_listed_is_what_happens() -> None:
+    names = [change.name for change in transforms.GEOMETRIC], [change.name for change in transforms.PHOTOMETRIC]
+    assert names == (
+        ["vertical_flip", "flip", "crop", "affine", "spline"],
+        ["clip_jitter", "frame_jitter", "grey"],
+    )
+    (drawn,) = draw_transforms(np.random.default_rng(0), replace(RICH, grey=1.0), (90, 90), 1, static=False)
+    assert list(drawn.colours) == names[1]

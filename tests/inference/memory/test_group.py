@@ -101,10 +101,22 @@ def as_rows(frame: KeyFeatures, value_OVP: torch.Tensor) -> list[Row]:
     return [Row(key[:, p], shrinkage[0, p], selection[:, p], value_OVP[:, :, p]) for p in range(P)]
 
 
+def short_memory(max_frames: int | None = None) -> MemoryLimits:
+    """Limits without long-term memory, where most have no meaning."""
+    return MemoryLimits(
+        long_term=False,
+        max_working_frames=0,
+        min_working_frames=0,
+        num_prototypes=0,
+        max_long_term=0,
+        max_frames=max_frames,
+    )
+
+
 def test_every_group_reads_its_own_pairs() -> None:
     """Objects enter at frames 0, 3 and 7; each group consolidates and evicts on its own."""
     limits = MemoryLimits(
-        long_term=True, max_working_frames=4, min_working_frames=2, num_prototypes=5, max_long_term=12
+        long_term=True, max_frames=None, max_working_frames=4, min_working_frames=2, num_prototypes=5, max_long_term=12
     )
     top_k = 6
     network = build_model("xmem", "tiny", key_dim=K, value_dim=V)
@@ -143,7 +155,9 @@ def test_every_group_reads_its_own_pairs() -> None:
 
 
 def test_removed_objects_leave_the_others_paired() -> None:
-    limits = MemoryLimits(long_term=True, max_working_frames=3, min_working_frames=2, num_prototypes=4, max_long_term=8)
+    limits = MemoryLimits(
+        long_term=True, max_frames=None, max_working_frames=3, min_working_frames=2, num_prototypes=4, max_long_term=8
+    )
     table = ObjectTable(build_model("xmem", "tiny", key_dim=K, value_dim=V), limits, 5)
     g = torch.Generator().manual_seed(1)
     frame = draw(g)
@@ -177,7 +191,7 @@ def frames_held(memory: GroupMemory) -> list[float]:
 
 
 def test_unbounded_memory_grows_and_keeps_all() -> None:
-    memory = GroupMemory(MemoryLimits(long_term=False), 3)
+    memory = GroupMemory(short_memory(), 3)
     for t in range(37):
         memory.add(entry(t))
     assert frames_held(memory) == [float(t) for t in range(37)]
@@ -185,7 +199,7 @@ def test_unbounded_memory_grows_and_keeps_all() -> None:
 
 @pytest.mark.parametrize(("most", "held"), [(4, [0, 7, 8, 9]), (2, [0, 9]), (1, [0])])
 def test_bounded_memory_keeps_the_first_and_the_newest(most: int, held: list[float]) -> None:
-    memory = GroupMemory(MemoryLimits(long_term=False, max_frames=most), 3)
+    memory = GroupMemory(short_memory(max_frames=most), 3)
     for t in range(10):
         memory.add(entry(t))
     assert frames_held(memory) == held
@@ -193,7 +207,7 @@ def test_bounded_memory_keeps_the_first_and_the_newest(most: int, held: list[flo
 
 @pytest.mark.parametrize("most", [None, 2])
 def test_a_temporary_frame_lasts_until_the_next(most: int | None) -> None:
-    memory = GroupMemory(MemoryLimits(long_term=False, max_frames=most), 3)
+    memory = GroupMemory(short_memory(max_frames=most), 3)
     memory.add(entry(0))
     memory.add(entry(1), temporary=True)
     assert frames_held(memory) == [0, 1]
@@ -207,7 +221,12 @@ def test_a_temporary_frame_lasts_until_the_next(most: int | None) -> None:
 
 def test_fewer_candidates_than_prototypes() -> None:
     limits = MemoryLimits(
-        long_term=True, max_working_frames=3, min_working_frames=2, num_prototypes=1000, max_long_term=1000
+        long_term=True,
+        max_frames=None,
+        max_working_frames=3,
+        min_working_frames=2,
+        num_prototypes=1000,
+        max_long_term=1000,
     )
     memory = GroupMemory(limits, 30)
     g = torch.Generator().manual_seed(0)

@@ -10,7 +10,7 @@ from dataset.evaluate.protocols import find_evaluation_set
 from dataset.evaluate.video import open_videos
 from dataset.sample.sample import CHAIR
 from inference import InferenceConfig, build_segmenter
-from inference.propagate import build_views, propagate
+from inference.propagate import build_variants, propagate
 from inference.report import score_folders
 from model import load_checkpoint
 from model.box import NAME, SIZE, WEIGHTS, checkpoint_path
@@ -64,8 +64,8 @@ def test_it_segments_the_packaged_clip_as_well_as_the_card_says(tmp_path: Path) 
     evaluation = find_evaluation_set("chair")
     (video,) = open_videos(evaluation)
     device = torch.device("cpu")
-    views = build_views(load_checkpoint(NAME), (SIZE,), config=InferenceConfig(), device=device)
-    for frame in propagate(views, video):
+    variants = build_variants(load_checkpoint(NAME), (SIZE,), config=InferenceConfig(), device=device)
+    for frame in propagate(variants, video):
         write_mask(tmp_path / "chair" / f"{frame.name}.png", frame.id_mask)
     report = score_folders(CHAIR / "Annotations", tmp_path, sequences=["chair"])
     assert 100 * report.mean["J&F"] >= promised(r"holds it to at least ([\d.]+)")

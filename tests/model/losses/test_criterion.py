@@ -12,12 +12,12 @@ from torch import Tensor
 import train
 from dataset.clip import ClipBatch
 from dataset.train.loader import build_loader
-from model.losses.criterion import clip_losses, loss_weights
+from model.losses import criterion
+from model.losses.criterion import Loss, LossInput, compute_losses, loss_weights, total_loss
 from model.spacetime.network import SpaceTimeNetwork
 from model.training.start import build_state
 from model.training.state import TrainState
 from model.weights import load_checkpoint
-from util.config.check import check_correspondence
 from util.config.presets import preset
 from util.config.train import TrainConfig
 from util.files.checkpoint import read_checkpoint
@@ -49,7 +49,8 @@ def gradients(state: TrainState, batch: ClipBatch, run: TrainConfig, terms: Sequ
     output = state.parallel(
         batch.network_images(), batch.first_masks(), batch.valid_BO, batch.seeds, batch.network_views()
     )
-    losses, _ = clip_losses(output, batch, run, loss_weights(run, 0.0), 0)
+    known = LossInput(output, batch.labels_BTHW[:, 1:], batch.valid_BO, batch.compared, run, 0)
+    losses, _ = compute_losses(known, loss_weights(run, 0.0))
     state.network.zero_grad(set_to_none=True)
     torch.stack([losses[term] for term in terms]).sum().backward()
     return {name: p.grad for name, p in state.model.named_parameters() if p.grad is not None}
@@ -99,6 +100,34 @@ def test_a_term_without_weight_is_not_computed(root: Path) -> None:
     assert "pcl" not in metrics and output.view_key is None
 
 
+def test_a_loss_is_a_function_and_a_row(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def small_keys(x: LossInput) -> Tensor:
+        return x.output.key.square().mean()
+
+    run, batch = small_run(root, "stcn"), first_batch(small_run(root, "stcn"))
+    without, _ = train.train_step(build_state(run, CPU), [batch], run)
+    monkeypatch.setitem(criterion.LOSSES, "small_keys", Loss(small_keys, lambda config, progress: 3 * (1 - progress)))
+    state = build_state(run, CPU)
+    before = {name: value.clone() for name, value in state.model.state_dict().items()}
+    metrics, output = train.train_step(state, [batch], run)
+    torch.testing.assert_close(metrics["small_keys"], output.key.square().mean()[None])
+    torch.testing.assert_close(metrics["loss"], without["loss"] + 3 * metrics["small_keys"])
+    assert any(not torch.equal(value, before[name]) for name, value in state.model.state_dict().items())
+    later, _ = train.train_step(state, [batch], run)  # a quarter of the run is done
+    listed = {name: value for name, value in loss_weights(run, 0.25).items() if value}
+    expected = torch.stack([weight * later[name] for name, weight in listed.items()]).sum(dim=0)
+    assert listed["small_keys"] == 2.25
+    torch.testing.assert_close(later["loss"], expected)
+
+
+def test_a_loss_without_a_row_is_refused() -> None:
+    weights = {"cross_entropy": 1.0, "dice": 0.4}
+    losses = {"cross_entropy": torch.tensor(2.0), "dice": torch.tensor(0.5)}
+    assert total_loss(losses, weights).item() == pytest.approx(2.2)
+    with pytest.raises(ValueError, match="loss 'focal' has no weight: expected one of cross_entropy, dice; add a row"):
+        total_loss({**losses, "focal": torch.tensor(1.0)}, weights)
+
+
 def test_the_losses_fall_when_a_batch_is_learnt_by_heart(root: Path) -> None:
     run = replace(small_run(root, "stcn", alpha=1.0), iterations=25)
     state, batch = build_state(run, CPU), first_batch(run)
@@ -138,8 +167,8 @@ def test_a_run_logs_its_terms_and_exports_released_names(root: Path, tmp_path: P
 def test_the_released_variant_trains_its_own_head(model: str, root: Path, tmp_path: Path) -> None:
     run = small_run(root, model, pcl_variant="released", ocl=False)
     state, batch = build_state(run, CPU), first_batch(run)
-    assert batch.paired is not None and batch.paired.views_BV3HW.shape[1] == 3
-    found = gradients(state, batch, run, ["pcl"])
+    assert batch.views_BV3HW is not None and batch.views_BV3HW.shape[1] == 3
+    found = gradients(state, batch, run, ["pcl_released"])
     assert found["key_proj2.key_proj.weight"].any()
     assert "key_proj.key_proj.weight" not in found or not found["key_proj.key_proj.weight"].any()
     torch.save({"network": state.model.state_dict()}, tmp_path / "trained.pth")
@@ -148,31 +177,6 @@ def test_the_released_variant_trains_its_own_head(model: str, root: Path, tmp_pa
     again = build_state(replace(run, checkpoint=tmp_path / "trained.pth"), CPU)  # to train on, with it
     head = again.model.state_dict()["key_proj2.key_proj.weight"]
     torch.testing.assert_close(head, state.model.state_dict()["key_proj2.key_proj.weight"])
-
-
-@pytest.mark.parametrize(
-    ("changes", "clips", "processes", "message"),
-    [
-        ({}, 1, 1, "--pcl_negatives both and --ocl: negatives come from other clips, but a process computes one clip"),
-        ({}, 1, 4, "--gather_negatives adds those of the other processes"),
-        ({"ocl": False, "pcl_negatives": "inter"}, 1, 1, "--pcl_negatives inter: negatives come from other clips"),
-        ({"pcl": False}, 1, 1, "--ocl: negatives come from other clips"),
-        ({"model": "stcn", "pcl_variant": "released"}, 8, 1, "the released code has no object-level loss; add"),
-    ],
-)
-def test_what_is_refused(changes: dict[str, object], clips: int, processes: int, message: str, root: Path) -> None:
-    with pytest.raises(ValueError) as error:
-        check_correspondence(small_run(root, **changes), clips, processes)  # type: ignore[arg-type]
-    assert message in str(error.value)
-
-
-def test_what_is_allowed(root: Path) -> None:
-    check_correspondence(small_run(root, ocl=False, pcl_negatives="intra"), 1, 1)
-    check_correspondence(small_run(root, gather_negatives=True), 1, 2)
-    short = replace(small_run(root), clip=replace(small_run(root).clip, frames=2))
-    with pytest.raises(ValueError, match="--frames 2: the correspondence losses need two successive frames and an"):
-        check_correspondence(short, 2, 1)
-    check_correspondence(replace(short, correspondence=replace(short.correspondence, alpha=0.0)), 1, 1)
 
 
 @pytest.mark.parametrize("model", ["bmvos", "emvos"])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.losses.draws import PairPlan, draw_pair_plan, draw_positions
+from model.losses.draws import draw_compared, draw_positions
+from tests.support.paired_batches import compare
 
 SEEDS = [11, 12, 13]
 
@@ -14,18 +15,18 @@ def boxes_at(centres: list[tuple[float, float]], size: float = 40) -> torch.Tens
     return torch.stack([x - size / 2, y - size / 2, x + size / 2, y + size / 2], dim=1)
 
 
-def plan_of(
+def draws_of(
     centres: list[tuple[float, float]], ids: list[int], anchor_ids: list[int], seeds: list[int] = SEEDS, pad: int = 0
-) -> PairPlan:
-    """Plan for clips that all have these boxes in frame t and boxes of these objects in the anchor frame."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw for clips that all have these boxes in frame t and boxes of these objects in the anchor frame."""
     count = max(len(ids), len(anchor_ids)) + pad
     boxes = torch.zeros(len(seeds), 2, count, 4)
     boxes[:, 0, : len(ids)] = boxes_at(centres)
     box_ids = torch.full((len(seeds), 2, count), -1)
     box_ids[:, 0, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
     box_ids[:, 1, : len(anchor_ids)] = torch.tensor(anchor_ids, dtype=torch.int64)
-    zeros = torch.zeros(len(seeds), dtype=torch.int64)
-    return draw_pair_plan(seeds, zeros, zeros + 2, boxes, box_ids, (24, 24), (12, 16))
+    compared = compare([0] * len(seeds), [2] * len(seeds), boxes, box_ids, seeds)
+    return draw_compared(compared, (24, 24), (12, 16))
 
 
 @pytest.mark.parametrize("grid", [(24, 24), (8, 8), (13, 30)])
@@ -42,49 +43,41 @@ def test_one_position_in_each_cell(grid: tuple[int, int]) -> None:
 
 
 def test_small_maps_have_as_many_anchors_as_the_smaller_one_allows() -> None:
-    none = torch.zeros(1, 2, 0, 4), torch.zeros(1, 2, 0, dtype=torch.int64)
-    plan = draw_pair_plan([5], torch.tensor([0]), torch.tensor([2]), *none, (24, 24), (6, 10))
-    assert plan.positions_BSA.shape == (1, 2, 6 * 8)
-    assert all(len(set(row.tolist())) == 48 for row in plan.positions_BSA[0])
-    assert plan.positions_BSA[0, 1].max() < 60
-    assert plan.queries_BQ.tolist() == [[-1, -1, -1]]
-    assert draw_pair_plan([5], torch.tensor([0]), torch.tensor([2]), *none, (24, 24)).positions_BSA.shape == (1, 1, 64)
+    compared = compare([0], [2], seeds=[5])
+    positions, queries = draw_compared(compared, (24, 24), (6, 10))
+    assert positions.shape == (1, 2, 6 * 8)
+    assert all(len(set(row.tolist())) == 48 for row in positions[0])
+    assert positions[0, 1].max() < 60
+    assert queries.tolist() == [[-1, -1, -1]]
+    assert draw_compared(compared, (24, 24))[0].shape == (1, 1, 64)
 
 
 def test_queries_come_from_different_cells() -> None:
     # Centres in cells of 32 pixels: three boxes in cell (0, 0), two in (1, 0), one in (5, 5) and one in (5, 0).
     centres = [(21.0, 21.0), (25.0, 30.0), (31.9, 22.0), (32.0, 25.0), (60.0, 31.0), (170.0, 170.0), (170.0, 25.0)]
     cells = [0, 0, 0, 1, 1, 2, 3]
-    plan = plan_of(centres, [0] * 7, [0], seeds=list(range(100)))
-    drawn = plan.queries_BQ.tolist()
+    drawn = draws_of(centres, [0] * 7, [0], seeds=list(range(100)))[1].tolist()
     assert all(len({cells[box] for box in row}) == 3 for row in drawn)
     assert {box for row in drawn for box in row} == set(range(7))
 
 
 def test_fewer_cells_give_fewer_queries() -> None:
-    plan = plan_of([(40.0, 40.0), (41.0, 41.0), (100.0, 40.0)], [0, 0, 0], [0])
-    assert all(sorted(row)[0] == -1 and sorted(row)[2] == 2 for row in plan.queries_BQ.tolist())
+    _, queries = draws_of([(40.0, 40.0), (41.0, 41.0), (100.0, 40.0)], [0, 0, 0], [0])
+    assert all(sorted(row)[0] == -1 and sorted(row)[2] == 2 for row in queries.tolist())
 
 
 def test_objects_without_a_partner_are_not_drawn() -> None:
     centres = [(40.0, 40.0), (100.0, 40.0), (160.0, 40.0), (220.0, 40.0)]
-    with_proposals = plan_of(centres, [1, 2, 0, 0], [2, 0]).queries_BQ
+    with_proposals = draws_of(centres, [1, 2, 0, 0], [2, 0])[1]
     assert all(sorted(row) == [1, 2, 3] for row in with_proposals.tolist())
-    without = plan_of(centres, [1, 2, 0, 0], [2]).queries_BQ
+    without = draws_of(centres, [1, 2, 0, 0], [2])[1]
     assert without.tolist() == [[1, -1, -1]] * 3
 
 
 def test_draws_depend_on_the_clips_seed_alone() -> None:
     centres = [(20.0 + 33 * i, 20.0 + 33 * j) for i in range(5) for j in range(5)]
-    whole = plan_of(centres, [0] * 25, [0])
-    assert not torch.equal(whole.positions_BSA[0], whole.positions_BSA[1])
-    assert not torch.equal(whole.queries_BQ[0], whole.queries_BQ[1])
+    positions, queries = draws_of(centres, [0] * 25, [0])
+    assert not torch.equal(positions[0], positions[1]) and not torch.equal(queries[0], queries[1])
     order = [2, 0, 1]
-    permuted = plan_of(centres, [0] * 25, [0], seeds=[SEEDS[i] for i in order], pad=7)
-    assert torch.equal(permuted.positions_BSA, whole.positions_BSA[order])
-    assert torch.equal(permuted.queries_BQ, whole.queries_BQ[order])
-
-
-def test_moving_keeps_the_type() -> None:
-    plan = plan_of([(40.0, 40.0)], [0], [0]).to(torch.device("cpu"))
-    assert isinstance(plan, PairPlan) and plan.queries_BQ.tolist() == [[0, -1, -1]] * 3
+    permuted = draws_of(centres, [0] * 25, [0], seeds=[SEEDS[i] for i in order], pad=7)
+    assert torch.equal(permuted[0], positions[order]) and torch.equal(permuted[1], queries[order])

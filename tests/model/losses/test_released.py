@@ -6,37 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.losses.released import (
-    ReleasedPlan,
-    draw_released_plan,
-    released_losses,
-    view_sources,
-)
-
-IDENTITY = torch.eye(3)
-
-
-def window_matrix(left: float, top: float, scale: float, side: float, flipped: bool = False) -> Tensor:
-    """Frame to view: the square window from edge (left, top) is enlarged by `scale`, perhaps mirrored; in pixels."""
-    centres, edges = torch.eye(3), torch.eye(3)
-    centres[:2, 2], edges[:2, 2] = -0.5, 0.5
-    matrix = torch.tensor([[scale, 0, -scale * left], [0, scale, -scale * top], [0, 0, 1.0]])
-    mirror = torch.tensor([[-1.0, 0, side], [0, 1, 0], [0, 0, 1]])
-    return centres @ (mirror @ matrix if flipped else matrix) @ edges
+from model.losses.released import draw_released, released_losses, view_sources
+from tests.support.released_batches import ReleasedBatch, drawn_batch, window_matrix
 
 
 def maps(*frames: list[float]) -> Tensor:
     """A clip [1,T,1,2,2] of key maps with one channel, so that sim(a, b) = -(a - b)^2."""
     return torch.tensor(frames).view(1, -1, 1, 2, 2)
-
-
-def drawn_batch(seeds: list[int]) -> tuple[Tensor, Tensor, ReleasedPlan]:
-    """Clips of 3 frames of 8 x 8 positions, views of 6 x 6 that show the window from (32, 16), 64 pixels, mirrored."""
-    keys = [torch.randn(3, 8, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    views = [torch.randn(3, 8, 6, 6, generator=torch.Generator().manual_seed(seed + 100)) for seed in seeds]
-    matrices = window_matrix(32, 16, 1.5, 96, flipped=True).expand(len(seeds), 3, 3, 3)
-    plan = draw_released_plan(seeds, matrices, (8, 8), (6, 6))
-    return torch.stack(keys).requires_grad_(), torch.stack(views).requires_grad_(), plan
 
 
 def test_sources_by_hand() -> None:
@@ -62,8 +38,7 @@ def test_losses_by_hand() -> None:
     key = maps([0, 9, 9, 1], [1, 0, 0.5, 0])
     view = maps([8, 0, 2, 9], [0.2, 0.9, -1, 3])
     sources = torch.tensor([1, 0, 3, 2])
-    plan = ReleasedPlan(torch.tensor([[0, 3]]), torch.tensor([[1, 2]]), sources.expand(1, 2, 4))
-    losses = released_losses(key, view, plan)
+    losses = released_losses(key, view, torch.tensor([[0, 3]]), torch.tensor([[1, 2]]), sources.expand(1, 2, 4))
     # Labels 0, 1, 0, 1 of the view; the frame there is 0, 1, 0, 0.5: similarities (0, -1), (-1, 0), (0, -1), equal.
     temporal = (3 * math.log(1 + math.exp(-1)) + math.log(2)) / 4
     # Points 0 and 2 of the view against the frame's 0 and 1: 0 -> (0, -1), 2 -> (-4, -1).
@@ -75,30 +50,32 @@ def test_losses_by_hand() -> None:
 def test_positions_outside_the_frame_do_not_count() -> None:
     key = maps([0, 9, 9, 1], [1, 0, 0.5, 0])
     view = maps([8, 0, 2, 9], [0.2, 0.9, -1, 3])
-    plan = ReleasedPlan(torch.tensor([[0, 3]]), torch.tensor([[1, 2]]), torch.tensor([1, 0, -1, 2]).expand(1, 2, 4))
-    losses = released_losses(key, view, plan)
+    sources = torch.tensor([1, 0, -1, 2]).expand(1, 2, 4)
+    batch = ReleasedBatch(key, view, torch.tensor([[0, 3]]), torch.tensor([[1, 2]]), sources)
+    losses = batch.losses()
     temporal = (2 * math.log(1 + math.exp(-1)) + math.log(2)) / 3
     assert losses["temporal"].item() == pytest.approx(temporal, rel=1e-5)
     assert losses["frame"].item() == pytest.approx(0, abs=1e-7)  # one point, no other
-    nowhere = plan._replace(sources_BTP=torch.full((1, 2, 4), -1))
-    assert {name: x.item() for name, x in released_losses(key, view, nowhere).items()} == {"temporal": 0, "frame": 0}
+    nowhere = batch._replace(sources_BTP=torch.full((1, 2, 4), -1))
+    assert {name: x.item() for name, x in nowhere.losses().items()} == {"temporal": 0, "frame": 0}
 
 
 def test_equals_loops() -> None:
-    key, view, plan = drawn_batch([1, 2, 3])
-    losses = released_losses(key, view, plan)
+    batch = drawn_batch([1, 2, 3])
+    key, view = batch.leaves()
+    losses = batch.losses()
     # The formula as it stands: the softmax of the frame's positions over all clips' anchors, then warped.
-    anchors = torch.stack([key[b, 0].flatten(1).T[plan.anchors_BA[b]] for b in range(3)]).double()
+    anchors = torch.stack([key[b, 0].flatten(1).T[batch.anchors_BA[b]] for b in range(3)]).double()
     temporal, frame = [], []
-    points = torch.cat([key[b, 0].flatten(1).T[plan.sources_BTP[b, 0, plan.points_BR[b]]] for b in range(3)]).double()
+    points = torch.cat([key[b, 0].flatten(1).T[batch.sources_BTP[b, 0, batch.points_BR[b]]] for b in range(3)]).double()
     for b in range(3):
         for t in (1, 2):
             here, seen = (x[b, t].flatten(1).T.double() for x in (key, view))
             log_p = (-torch.cdist(here, anchors.flatten(0, 1)).square() / math.sqrt(8)).log_softmax(dim=1)
             for i in range(36):
                 label = int(torch.cdist(seen[i : i + 1], anchors[b]).argmin())
-                temporal.append(-log_p[plan.sources_BTP[b, t, i], 64 * b + label])
-        seen = view[b, 0].flatten(1).T[plan.points_BR[b]].double()
+                temporal.append(-log_p[batch.sources_BTP[b, t, i], 64 * b + label])
+        seen = view[b, 0].flatten(1).T[batch.points_BR[b]].double()
         log_p = (-torch.cdist(seen, points).square() / math.sqrt(8)).log_softmax(dim=1)
         frame += [-log_p[r, 16 * b + r] for r in range(16)]
     expected = {"temporal": torch.stack(temporal).mean().float(), "frame": torch.stack(frame).mean().float()}
@@ -106,35 +83,34 @@ def test_equals_loops() -> None:
 
 
 def test_gradients_reach_only_what_is_compared() -> None:
-    key, view, plan = drawn_batch([1, 2])
-    losses = released_losses(key, view, plan)
-    temporal = torch.autograd.grad(losses["temporal"], [key, view], allow_unused=True, retain_graph=True)
+    batch = drawn_batch([1, 2])
+    losses = batch.losses()
+    temporal = torch.autograd.grad(losses["temporal"], batch.leaves(), allow_unused=True, retain_graph=True)
     assert temporal[0][:, 1:].any() and temporal[0][:, 0].any() and temporal[1] is None
-    frame = torch.autograd.grad(losses["frame"], [key, view])
+    frame = torch.autograd.grad(losses["frame"], batch.leaves())
     assert frame[0][:, 0].any() and not frame[0][:, 1:].any()
     assert frame[1][:, 0].any() and not frame[1][:, 1:].any()
 
 
 def test_draws_depend_on_the_clips_seed_alone() -> None:
-    plan, other = drawn_batch([4, 5, 6])[2], drawn_batch([6, 4])[2]
-    assert torch.equal(other.anchors_BA, plan.anchors_BA[[2, 0]])
-    assert torch.equal(other.points_BR, plan.points_BR[[2, 0]])
-    assert plan.anchors_BA.shape == (3, 64) and plan.points_BR.shape == (3, 16)
-    assert all(len(set(row)) == 16 for row in plan.points_BR.tolist())
-    torch.testing.assert_close(
-        released_losses(*drawn_batch([4, 5, 6])), released_losses(*drawn_batch([6, 4, 5])), atol=1e-6, rtol=1e-5
-    )
+    batch, other = drawn_batch([4, 5, 6]), drawn_batch([6, 4])
+    assert torch.equal(other.anchors_BA, batch.anchors_BA[[2, 0]])
+    assert torch.equal(other.points_BR, batch.points_BR[[2, 0]])
+    assert batch.anchors_BA.shape == (3, 64) and batch.points_BR.shape == (3, 16)
+    assert all(len(set(row)) == 16 for row in batch.points_BR.tolist())
+    torch.testing.assert_close(drawn_batch([4, 5, 6]).losses(), drawn_batch([6, 4, 5]).losses(), atol=1e-6, rtol=1e-5)
 
 
 def test_small_maps_have_fewer_points() -> None:
-    plan = draw_released_plan([1], IDENTITY[None, None], (4, 9), (2, 3)).to(torch.device("cpu"))
-    assert plan.anchors_BA.shape == (1, 32) and plan.points_BR.shape == (1, 6) and plan.sources_BTP.shape == (1, 1, 6)
+    anchors, points = draw_released([1], (4, 9), (2, 3))
+    assert anchors.shape == (1, 32) and points.shape == (1, 6)
 
 
 def test_large_keys_stay_finite_under_autocast() -> None:
-    key, view, plan = drawn_batch([1, 2])
+    batch = drawn_batch([1, 2])
+    key, view = batch.leaves()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        losses = released_losses((200 * key).bfloat16(), (200 * view).bfloat16(), plan)
+        losses = batch._replace(key=(200 * key).bfloat16(), view=(200 * view).bfloat16()).losses()
     gradients = torch.autograd.grad(losses["temporal"] + losses["frame"], [key, view])
     assert 2 * (200 * key).square().sum(dim=2).max() > 65504
     assert all(x.isfinite() for x in losses.values()) and all(x.isfinite().all() for x in gradients)

@@ -12,9 +12,8 @@ from model.losses.segmentation import (
     bootstrapped_cross_entropy,
     dice_loss,
     mean_iou,
-    segmentation_losses,
-    total_loss,
 )
+from tests.support.losses import segmentation_losses, total
 from tests.support.paths import DATA
 
 
@@ -43,7 +42,7 @@ def test_losses_equal_the_published_code(name: str, step: int) -> None:
         if name == "xmem":
             assert losses["dice"].item() == pytest.approx(expected[f"dice_loss_{t}"], abs=1e-5)
     losses = segmentation_losses(logits[:, 1:], labels[:, 1:], valid, share=share, slots=2, dice=name == "xmem")
-    assert total_loss(losses, {}).item() == pytest.approx(expected["total_loss"], rel=1e-6, abs=1e-5)
+    assert total(losses).item() == pytest.approx(expected["total_loss"], rel=1e-6, abs=1e-5)
 
 
 def test_share_falls_linearly_between_two_steps() -> None:
@@ -81,15 +80,13 @@ def test_padded_objects_change_neither_losses_nor_gradients() -> None:
     padded = segmentation_losses(wide, labels, valid, share=0.5, slots=3, dice=True)
     for name, loss in alone.items():
         torch.testing.assert_close(padded[name], loss)
-    (expected,) = torch.autograd.grad(total_loss(alone, {}), logits)
-    (received,) = torch.autograd.grad(total_loss(padded, {}), logits)
+    (expected,) = torch.autograd.grad(total(alone), logits)
+    (received,) = torch.autograd.grad(total(padded), logits)
     torch.testing.assert_close(received, expected)
     assert mean_iou(wide, labels, valid) == mean_iou(logits, labels, valid[:, :1])
 
 
-def test_weights_and_iou() -> None:
-    losses = {"cross_entropy": torch.tensor(2.0), "dice": torch.tensor(0.5)}
-    assert total_loss(losses, {"dice": 0.4}).item() == pytest.approx(2.2)
+def test_mean_iou_by_hand() -> None:
     logits = torch.zeros(1, 1, 3, 1, 4)
     logits[0, 0, 1, 0, :2] = 1  # predicts label 1, 1, 0, 0
     labels = torch.tensor([[[[0, 1, 1, 0]]]])

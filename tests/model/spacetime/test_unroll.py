@@ -9,10 +9,11 @@ from torch import Tensor
 
 from inference import InferenceConfig, build_segmenter
 from model.build import build_model
-from model.losses.segmentation import segmentation_losses, total_loss
 from model.spacetime.network import SpaceTimeNetwork
 from model.spacetime.unroll import ClipNetwork, draw_plan
 from tests.support.golden_clip import clip as synthetic_clip
+from tests.support.losses import segmentation_losses
+from tests.support.losses import total as sum_up
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def test_padded_objects_do_nothing(name: str) -> None:
         valid = torch.tensor([[True] + [False] * (slots - 1)] * 2)
         output = network(images, masks_of(labels, slots), valid, [1, 2])
         losses = segmentation_losses(output.logits, labels[:, 1:], valid, share=0.5, slots=3, dice=True)
-        total = total_loss(losses, {})
+        total = sum_up(losses)
         network.zero_grad()
         total.backward()
         gradient = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
@@ -148,7 +149,7 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
     network = tiny(name, memory_frames=2, deep_update=1.0).train()
     images, labels, valid = clips(2, 4)
     output = network(images, masks_of(labels, 2), valid, [0, 1])
-    total_loss(segmentation_losses(output.logits, labels[:, 1:], valid, share=1.0, slots=2, dice=True), {}).backward()
+    sum_up(segmentation_losses(output.logits, labels[:, 1:], valid, share=1.0, slots=2, dice=True)).backward()
     assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
 
 
@@ -163,7 +164,7 @@ def learn(network: ClipNetwork, count: int, objects: int, lr: float, steps: int)
     for step in range(steps):
         output = network(images, masks, valid, range(count))
         losses = segmentation_losses(output.logits, labels[:, 1:], valid, share=1.0, slots=objects, dice=dice)
-        total = total_loss(losses, {})
+        total = sum_up(losses)
         optimizer.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -16,6 +16,7 @@ from model.training.optim import learning_rate
 from tests.support.runs import TWOFRAME, error_of
 from tests.support.toy_datasets import static_set
 from tests.support.toy_videos import write_davis
+from util.config.plain import plain, with_defaults
 from util.config.presets import PRESETS, STAGES, preset
 from util.config.train import ValidationConfig
 
@@ -126,3 +127,41 @@ def test_bad_lists_are_named(
     words += f" --device cpu --validate_every 1 --val_root {root} {flag} {listed}"
     message = error_of(lambda: train.command_line(words.split()), capsys)
     assert message.startswith("error: ") and str(listed) in message and message.endswith(expected)
+
+
+@pytest.mark.parametrize("model", PRESETS)
+def test_stage_1_needs_no_proposals(model: str) -> None:
+    """BL30K has 4.8 million frames: Selective Search on them takes hundreds of core-hours."""
+    assert preset(model, stage="1").correspondence.ocl_objects == "manual"
+    assert preset(model, stage="3").correspondence.ocl_objects == "both"
+
+
+def test_published_sizes_of_runs() -> None:
+    networks = [model for model in PRESETS if model not in TWOFRAME]
+    runs = {(model, stage): preset(model, "base", stage) for model in networks for stage in STAGES}
+    iterations = {"xmem": (150, 250, 160, 110), "stcn": (300, 500, 300, 150), "stcn-corr": (300, 500, 300, 150)}
+    batches = {"xmem": (16, 8, 8, 8), "stcn": (16, 8, 8, 8), "stcn-corr": (16, 8, 8, 16)}
+    for model in networks:
+        assert tuple(runs[model, stage].iterations // 1000 for stage in STAGES) == iterations[model]
+        assert tuple(runs[model, stage].batch_size for stage in STAGES) == batches[model]
+        assert [runs[model, stage].clip.max_objects for stage in STAGES] == [1] + 3 * [3 if model == "xmem" else 2]
+        assert runs[model, "1"].augment.crop_scale == (0.25, 1.0) and runs[model, "1"].augment.degrees == 0
+        assert runs[model, "1"].clip.gap_starts[-1] == 0.8 and runs[model, "1"].data.dataset == ("bl30k",)
+        assert {run.seed for run in runs.values()} == {14159265}
+    assert [runs["xmem", stage].clip.plain_end for stage in STAGES] == [0, 0, 10_000, 10_000]
+    assert [runs[model, "3"].data.davis_weight for model in networks] == [5, 5, 1]
+    corr = runs["stcn-corr", "2"]
+    assert (corr.loss.dice, corr.loss.dice_background, corr.optim.weight_decay) == (0.4, True, 1e-7)
+
+
+@pytest.mark.parametrize("size", ["base", "tiny"])
+def test_every_preset_is_a_valid_run(size: str) -> None:
+    for model in PRESETS:
+        for stage in STAGES:
+            run = preset(model, size, stage)
+            assert (run.model, run.size, run.stage) == (model, size, stage)
+            train.check(run)
+            assert json.loads(json.dumps(plain(run)))["clip"]["frames"] == run.clip.frames
+            assert plain(with_defaults(run)()) == plain(run)  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="no preset for stage '7': expected 0, 1, 2, 3"):
+        preset("xmem", size, "7")

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,6 +179,64 @@ def test_no_room(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert text == (
         f"{tmp_path} has 1,000 bytes free, net.pth needs 1,024,000 more: free some space or choose another place"
     )
+
+
+def test_not_a_byte_more_than_the_known_size_is_written(server: Server, tmp_path: Path) -> None:
+    server.tells_length = False
+    text = fails(server.url, tmp_path / "net.pth", size=300_000)
+    assert text == (
+        f"{server.url} is not the file wanted: it goes on after its 300,000 bytes. It was removed; look for it on the "
+        "project's page"
+    )
+    assert not list(tmp_path.iterdir())
+    server.content = CONTENT[:300_000]
+    download(server.url, tmp_path / "net.pth", size=300_000, options=QUICK)
+    assert only_file(tmp_path) == CONTENT[:300_000]
+
+
+@pytest.mark.parametrize("address", ["file:///etc/hostname", "ftp://127.0.0.1/net.pth", "data:,hello", "net.pth"])
+def test_other_schemes_than_http_are_not_followed(server: Server, tmp_path: Path, address: str) -> None:
+    scheme = address.partition(":")[0] if ":" in address else "none"
+    text = f"is not fetched: expected an http or https address, received {scheme}. Look for the file on the project's"
+    assert text in fails(address, tmp_path / "net.pth")
+    if scheme == "none":
+        return
+    server.redirect = address
+    message = fails(server.url, tmp_path / "net.pth")
+    assert text in message or f"Redirection to url '{address}' is not allowed" in message
+    assert len(server.ranges) == 1 and not list(tmp_path.iterdir())
+
+
+def test_redirects_to_http_are_followed(server: Server, tmp_path: Path) -> None:
+    with serving(b"other") as other:
+        server.redirect = other.url
+        download(server.url, tmp_path / "net.pth", options=QUICK)
+    assert only_file(tmp_path) == b"other"
+
+
+def test_a_trickle_ends(server: Server, tmp_path: Path) -> None:
+    server.trickle_s = 0.01
+    impatient = Options(tries=2, wait_s=0.01, timeout_s=5, patience_s=0.3, progress=False)
+    began = time.monotonic()
+    with pytest.raises(
+        DownloadError, match=r"the server sends no more than \d+ bytes a second; 2 tries brought"
+    ) as error:
+        download(server.url, tmp_path / "net.pth", options=impatient)
+    assert time.monotonic() - began < 4
+    received = (tmp_path / "net.pth.part").read_bytes()
+    assert f"the {len(received)} bytes received are kept" in str(error.value) and CONTENT.startswith(received)
+    server.trickle_s = 0
+    download(server.url, tmp_path / "net.pth", options=QUICK)
+    assert only_file(tmp_path) == CONTENT
+
+
+def test_a_head_that_trickles_ends(server: Server, tmp_path: Path) -> None:
+    server.trickles_head, server.trickle_s = True, 0.01
+    impatient = Options(tries=2, wait_s=0.01, timeout_s=5, patience_s=0.3, progress=False)
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match=r"no connection \(no answer within 0.3 s\); 2 tries brought nothing more"):
+        download(server.url, tmp_path / "net.pth", options=impatient)
+    assert time.monotonic() - began < 4
 
 
 def test_the_bar_shows_what_has_come(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

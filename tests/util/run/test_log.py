@@ -33,11 +33,38 @@ def test_scalars_and_images_arrive(tmp_path: Path) -> None:
     assert (image.step, image.width, image.height) == (3, 6, 4)
 
 
-def test_without_resume_lines_are_added(tmp_path: Path) -> None:
-    for step in (1, 2):
+def test_a_run_that_starts_anew_takes_all_lines_back(tmp_path: Path) -> None:
+    # As after a kill before the first checkpoint, in the middle of a line.
+    for _ in range(2):
         with MetricLog(tmp_path) as log:
+            for step in (1, 2):
+                log.scalars(step, {"loss": 1.0})
+        assert steps(tmp_path) == [1, 2]
+        with (tmp_path / FILE).open("a") as file:
+            file.write('{"step": 3, "lo')
+    with MetricLog(tmp_path, 2) as log:
+        log.scalars(3, {"loss": 1.0})
+    assert steps(tmp_path) == [1, 2, 3]
+    assert [event.step for event in board(tmp_path).Scalars("loss")] == [1, 2, 3]
+
+
+def test_damaged_lines_do_not_stop_a_resume(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / FILE).write_text('{"step": 1}\n{"step": 2, "lo{"step": 2}\n\0\0\0\n[]\n{"step": 3}\n')
+    with MetricLog(tmp_path, 3) as log:
+        log.scalars(4, {"loss": 1.0})
+    assert steps(tmp_path) == [1, 3, 4]
+    assert 'metrics.jsonl, line 2 is damaged and left out: \'{"step": 2, "lo{"step": 2}\'' in caplog.text
+    assert "line 3 is damaged" in caplog.text and "line 4 is damaged" in caplog.text
+
+
+def test_entries_of_the_last_step_can_be_taken_back_too(tmp_path: Path) -> None:
+    with MetricLog(tmp_path) as log:
+        for step in (1, 2):
             log.scalars(step, {"loss": 1.0})
-    assert steps(tmp_path) == [1, 2]
+            log.scalars(step, {"validation/J&F": 0.5})
+    with MetricLog(tmp_path, 2, keep=lambda entry: entry["step"] < 2 or "loss" in entry):
+        pass
+    assert [sorted(entry)[-1] for entry in read_scalars(tmp_path / FILE)] == ["step", "validation/J&F", "step"]
 
 
 def test_a_resume_takes_back_later_steps_and_the_line_that_was_cut(tmp_path: Path) -> None:
@@ -46,14 +73,14 @@ def test_a_resume_takes_back_later_steps_and_the_line_that_was_cut(tmp_path: Pat
             log.scalars(step, {"loss": float(step)})
     with (tmp_path / FILE).open("a") as file:
         file.write('{"step": 5, "lo')
-    with MetricLog(tmp_path, resumed_at=2) as log:
+    with MetricLog(tmp_path, step=2) as log:
         log.scalars(3, {"loss": 30.0})
     assert [(e["step"], e["loss"]) for e in read_scalars(tmp_path / FILE)] == [(1, 1.0), (2, 2.0), (3, 30.0)]
     assert [(e.step, e.value) for e in board(tmp_path).Scalars("loss")] == [(1, 1.0), (2, 2.0), (3, 30.0)]
 
 
 def test_resuming_without_a_log_starts_one(tmp_path: Path) -> None:
-    with MetricLog(tmp_path, resumed_at=7) as log:
+    with MetricLog(tmp_path, step=7) as log:
         log.scalars(8, {"loss": 1.0})
     assert steps(tmp_path) == [8]
 

@@ -3,28 +3,31 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from dataset.clip import Clip, ClipBatch, ClipRequest, PairedBatch, PairedFrames, collate
+from dataset.clip import Clip, ClipBatch, ClipRequest, collate
+from dataset.disk.layout import proposals_folder
 from dataset.disk.proposals import (
     STATIC_NAME,
     ProposalHeader,
     Proposals,
     ProposalSettings,
-    proposals_folder,
     write_proposals,
 )
-from dataset.train.boxes import crop_proposals
 from dataset.train.loader import build_loader
+from dataset.train.pairs import crop_proposals
 from dataset.train.pictures import find_static
 from dataset.train.sources import find_sources
 from dataset.train.videos import find_videos
+from tests.support.paired_batches import compare
 from tests.support.runs import video_augmentation, video_clip
 from tests.support.toy_videos import HEIGHT, WIDTH, draw, write_video
+from util.comparison import Comparison
 from util.config.data import DataConfig
 from util.config.presets import preset
 from util.config.train import CorrespondenceConfig, TrainConfig
@@ -80,9 +83,21 @@ def frame_numbers(clip: Clip) -> list[int]:
     return [int(name) for name in clip.name.split("frames ")[1].split(", ")]
 
 
-def pair_of(clip: Clip) -> PairedFrames:
-    assert clip.paired is not None
-    return clip.paired
+class Pair(NamedTuple):
+    """What is compared in one clip: two frames, their boxes without padding, and the boxes' objects."""
+
+    pair: int
+    anchor: int
+    boxes: list[torch.Tensor]
+    box_ids: list[torch.Tensor]
+
+
+def pair_of(clip: Clip) -> Pair:
+    compared = clip.compared
+    assert compared is not None and compared.seeds == (clip.seed,)
+    ids = list(compared.box_ids_B2N[0])
+    boxes = [frame[own >= 0] for frame, own in zip(compared.boxes_B2N4[0], ids, strict=True)]
+    return Pair(compared.pair_B.item(), compared.anchor_B.item(), boxes, [own[own >= 0] for own in ids])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("frames", [3, 8])
@@ -151,12 +166,14 @@ def test_the_view_shows_the_frame(root: Path) -> None:
     for seed in range(20):
         clip = source.load(request(1, seed), CLIP, augmentation, MANUAL)
         paired = pair_of(clip)
-        assert paired.views_V3HW.shape == (1, 3, 64, 64) and paired.views_V3HW.dtype == torch.uint8
-        assert paired.view_matrices_V33.shape == (1, 3, 3) and paired.view_matrices_V33.dtype == torch.float32
-        matrix = clip.matrices_T33[paired.pair] @ torch.linalg.inv(paired.view_matrices_V33[0])
+        assert clip.views_V3HW is not None and clip.compared is not None
+        assert clip.views_V3HW.shape == (1, 3, 64, 64) and clip.views_V3HW.dtype == torch.uint8
+        to_view = clip.compared.view_matrices_BV33
+        assert to_view.shape == (1, 1, 3, 3) and to_view.dtype == torch.float32
+        matrix = torch.linalg.inv(to_view[0, 0])
         column, row, _ = (matrix @ torch.tensor([32.0, 32.0, 1.0])).tolist()
         shown = clip.images_T3HW[paired.pair, :, round(row), round(column)].int()
-        assert (paired.views_V3HW[0, :, 32, 32].int() - shown).abs().max() <= 10
+        assert (clip.views_V3HW[0, :, 32, 32].int() - shown).abs().max() <= 10
 
 
 def test_boxes_are_those_of_the_objects_in_both_frames(root: Path) -> None:
@@ -180,8 +197,7 @@ def test_objects_that_are_gone_have_no_box(root: Path) -> None:
     paired = pair_of(clip)
     assert paired.pair == 1 and [tuple(boxes.shape) for boxes in paired.boxes][0] == (0, 4)
     assert len(paired.boxes[1]) == clip.objects > 0
-    empty = replace(paired, boxes=(paired.boxes[0],) * 2, box_ids=(paired.box_ids[0],) * 2)
-    batch = collate([replace(clip, paired=empty)]).paired
+    batch = collate([replace(clip, compared=compare([1], [0]))]).compared
     assert batch is not None and batch.boxes_B2N4.shape == (1, 2, 0, 4) and batch.box_ids_B2N.shape == (1, 2, 0)
 
 
@@ -263,24 +279,25 @@ def test_the_released_variant_draws_the_frames_as_without_losses(root: Path) -> 
     source = find_videos("toy", root, frames=3)
     for seed in range(10):
         alone, clip = (source.load(request(1, seed), CLIP, SMALL, wanted) for wanted in (None, RELEASED))
-        assert alone.name == clip.name and alone.paired is None
+        assert alone.name == clip.name and alone.compared is None and alone.views_V3HW is None
         assert torch.equal(alone.images_T3HW, clip.images_T3HW) and torch.equal(alone.labels_THW, clip.labels_THW)
         paired = pair_of(clip)
-        assert (paired.pair, paired.anchor) == (0, 2) and paired.views_V3HW.shape == (3, 3, 32, 32)
+        assert clip.views_V3HW is not None and clip.views_V3HW.shape == (3, 3, 32, 32)
+        assert (paired.pair, paired.anchor) == (0, 2)
         assert not len(paired.boxes[0]) and not len(paired.boxes[1])
 
 
 def test_without_the_pixel_loss_no_view_is_made(root: Path) -> None:
     clip = find_videos("toy", root, frames=3).load(request(), CLIP, SMALL, replace(MANUAL, pcl=False))
-    paired = pair_of(clip)
-    assert paired.views_V3HW.shape == (0, 3, 32, 32) and paired.view_matrices_V33.shape == (0, 3, 3)
+    assert clip.views_V3HW is None and clip.compared is not None
+    assert clip.compared.view_matrices_BV33.shape == (1, 0, 3, 3)
     batch = collate([clip, clip])
-    assert batch.paired is not None and batch.paired.views_BV3HW.shape == (2, 0, 3, 32, 32)
-    assert batch.network_views() is None
+    assert batch.compared is not None and len(batch.compared.seeds) == 2 and batch.network_views() is None
 
 
 def make_clip(boxes: int, view: int) -> Clip:
-    clip_boxes = torch.arange(4.0 * boxes).reshape(boxes, 4)
+    clip_boxes, ids = torch.arange(4.0 * boxes).reshape(boxes, 4), torch.arange(boxes)
+    first, first_id = torch.zeros(boxes, 4), torch.where(ids == 0, 0, -1)
     return Clip(
         images_T3HW=torch.zeros(3, 3, 4, 4, dtype=torch.uint8),
         labels_THW=torch.zeros(3, 4, 4, dtype=torch.uint8),
@@ -289,20 +306,17 @@ def make_clip(boxes: int, view: int) -> Clip:
         warped_T=torch.zeros(3, dtype=torch.bool),
         seed=boxes,
         name="a",
-        paired=PairedFrames(
-            pair=1,
-            anchor=0,
-            views_V3HW=torch.full((1, 3, 2, 2), view, dtype=torch.uint8),
-            view_matrices_V33=torch.eye(3)[None] * view,
-            boxes=(clip_boxes, clip_boxes[:1]),
-            box_ids=(torch.arange(boxes), torch.arange(boxes)[:1]),
+        views_V3HW=torch.full((1, 3, 2, 2), view, dtype=torch.uint8),
+        compared=replace(
+            compare([1], [0], torch.stack([clip_boxes, first])[None], torch.stack([ids, first_id])[None], [boxes]),
+            view_matrices_BV33=torch.eye(3)[None, None] * view,
         ),
     )
 
 
 def test_collate_pads_boxes() -> None:
     batch = collate([make_clip(1, 0), make_clip(3, 255)])
-    paired = batch.paired
+    paired = batch.compared
     assert paired is not None and paired.pair_B.tolist() == [1, 1] and paired.anchor_B.tolist() == [0, 0]
     assert paired.box_ids_B2N.tolist() == [[[0, -1, -1], [0, -1, -1]], [[0, 1, 2], [0, -1, -1]]]
     assert paired.boxes_B2N4.shape == (2, 2, 3, 4) and paired.boxes_B2N4[1, 0, 2].tolist() == [8, 9, 10, 11]
@@ -311,13 +325,14 @@ def test_collate_pads_boxes() -> None:
     views = batch.network_views()
     assert views is not None and views.shape == (2, 1, 3, 2, 2)
     torch.testing.assert_close(views[1, 0, :, 0, 0], torch.tensor([0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]))
-    assert collate([replace(make_clip(1, 0), paired=None)]).paired is None
+    assert paired.seeds == batch.seeds == (1, 3)
+    assert collate([replace(make_clip(1, 0), compared=None)]).compared is None
 
 
 def test_a_batch_moves_with_what_is_paired() -> None:
     moved = collate([make_clip(1, 0)]).to(torch.device("meta"))
-    assert moved.paired is not None
-    assert all(getattr(moved.paired, name).is_meta for name in PairedBatch.__dataclass_fields__)
+    assert moved.compared is not None and moved.compared.seeds == (1,)
+    assert all(x.is_meta for x in [*tensors(moved), moved.labels_BTHW])
 
 
 def run_config(root: Path, workers: int, wanted: CorrespondenceConfig) -> TrainConfig:
@@ -328,8 +343,10 @@ def run_config(root: Path, workers: int, wanted: CorrespondenceConfig) -> TrainC
 
 
 def tensors(batch: ClipBatch) -> list[torch.Tensor]:
-    assert batch.paired is not None
-    return [batch.images_BT3HW, *(getattr(batch.paired, name) for name in PairedBatch.__dataclass_fields__)]
+    assert batch.compared is not None and batch.views_BV3HW is not None
+    found = [x for x in vars(batch.compared).values() if isinstance(x, torch.Tensor)]
+    assert len(found) == len(Comparison.__dataclass_fields__) - 1, "all but the seeds"
+    return [batch.images_BT3HW, batch.views_BV3HW, *found]
 
 
 def test_the_stream_is_the_same_from_workers_and_after_a_resume(root: Path) -> None:
@@ -346,7 +363,7 @@ def test_the_stream_is_the_same_from_workers_and_after_a_resume(root: Path) -> N
 def test_a_weight_of_zero_draws_as_if_there_were_no_losses(root: Path) -> None:
     (source,) = find_sources(DataConfig(dataset=(), user_roots=(root,)), 3, "2")
     batch = next(iter(build_loader(run_config(root, 0, replace(BOTH, alpha=0.0)), torch.device("cpu"))))
-    assert batch.paired is None and batch.network_views() is None
+    assert batch.compared is None and batch.network_views() is None
     seed = batch.seeds[0]
     video = 0 if batch.names[0].split()[0].endswith("/a") else 1
     assert torch.equal(batch.images_BT3HW[0], source.load(request(video, seed), CLIP, SMALL).images_T3HW)

@@ -61,7 +61,7 @@ TOLERANCES = {"matrices": 1e-3, "colours": 0.5, "areas": 0.003}
 
 def test_clips_without_the_losses_are_what_they_were(tmp_path: Path) -> None:
     clips = load_clips(tmp_path)
-    assert all(clip.paired is None for clip in clips)
+    assert all(clip.compared is None for clip in clips)
     received = summaries(clips)
     with np.load(GOLDEN) as golden:
         assert received["names"].tolist() == golden["names"].tolist()

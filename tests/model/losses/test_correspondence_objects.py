@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.losses.correspondence import PairPlan, correspondence_losses, match_objects
-from tests.support.paired_batches import distance, drawn_batch, plan_of
+from model.losses.correspondence import clips_without_objects, match_objects
+from tests.support.paired_batches import Batch, batch_of, distance, drawn_batch
 
 
 def ramp_clip(frames: int = 3) -> Tensor:
@@ -23,7 +23,7 @@ def boxes_of(features: list[float], count: int) -> Tensor:
     return torch.stack([16 * x + 4, torch.zeros_like(x), 16 * x + 12, torch.full_like(x, 16)], dim=1)
 
 
-def object_plan(frame_t: list[float], anchor: list[float], ids: Any, queries: list[int]) -> tuple[Tensor, PairPlan]:
+def object_batch(frame_t: list[float], anchor: list[float], ids: Any, queries: list[int]) -> Batch:
     """Two clips: the first as given, the second with a proposal of feature 3 in t and one of 7 in the anchor frame."""
     boxes = torch.stack(
         [
@@ -33,7 +33,7 @@ def object_plan(frame_t: list[float], anchor: list[float], ids: Any, queries: li
     )
     ids = [ids, [[0, -1, -1, -1], [0, -1, -1, -1]]]
     key = torch.stack([ramp_clip(), ramp_clip()]).requires_grad_()
-    return key, plan_of(2, [[0]], boxes, ids, [queries, [-1, -1, -1]])
+    return batch_of(key, [[0]], boxes, ids, [queries, [-1, -1, -1]])
 
 
 def object_loss(pairs: Sequence[tuple[float, float]]) -> float:
@@ -51,20 +51,17 @@ PROPOSALS = [[0, 0, 0, -1], [0, 0, 0, 0]]
 def test_object_loss_by_hand() -> None:
     # Queries 1, 2, 4; boxes 6, 2, 4.5, 8 in the anchor frame. 1 and 2 both want 2, and 4 wants 4.5. Together
     # 1 -> 2, 2 -> 4.5, 4 -> 6 costs 1 + 6.25 + 4; 1 -> 4.5, 2 -> 2, 4 -> 6 costs 12.25 + 4 and is worse.
-    key, plan = object_plan([1.0, 2.0, 4.0], [6.0, 2.0, 4.5, 8.0], PROPOSALS, [0, 1, 2])
-    losses = correspondence_losses(key, None, plan, with_pcl=False)
+    batch = object_batch([1.0, 2.0, 4.0], [6.0, 2.0, 4.5, 8.0], PROPOSALS, [0, 1, 2])
     # The second clip has no query: it counts zero in the mean over clips.
     expected = object_loss([(1, 2), (2, 4.5), (4, 6)]) / 2
-    assert list(losses) == ["ocl", "clips_without_objects"]
-    assert losses["ocl"].item() == pytest.approx(expected, rel=1e-5)
-    assert losses["clips_without_objects"].item() == 1
+    assert batch.ocl().item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_object_gradient_by_hand() -> None:
     # One query at column 2 with partner 5. A box reaches a quarter of a cell to each side of a column's centre, so its
     # samples lie 1/8 of a cell away on average: 7/8 of the weight is the column's, 1/16 each neighbour's.
-    key, plan = object_plan([2.0], [5.0], [[0, -1, -1, -1], [0, -1, -1, -1]], [0, -1, -1])
-    correspondence_losses(key, None, plan, with_pcl=False)["ocl"].backward()
+    batch = object_batch([2.0], [5.0], [[0, -1, -1, -1], [0, -1, -1, -1]], [0, -1, -1])
+    batch.ocl().backward()
     scores = {5: -9.0, 3: -1.0, 7: -25.0}
     total = sum(math.exp(s) for s in scores.values())
     p = {o: math.exp(s) / total for o, s in scores.items()}
@@ -76,32 +73,32 @@ def test_object_gradient_by_hand() -> None:
     expected[0, 2] = (p[5] - 1) * (2 - 5) * weight[5]
     expected[1, 0] = p[3] * (2 - 3) * weight[3]
     expected[1, 2] = p[7] * (2 - 7) * weight[7]
-    assert key.grad is not None
-    torch.testing.assert_close(key.grad[:, :, 0, 0], expected)
+    assert batch.key.grad is not None
+    torch.testing.assert_close(batch.key.grad[:, :, 0, 0], expected)
 
 
 def test_annotated_objects_are_matched_by_identity() -> None:
     # Query 2 is object 5, which lies at 7.5 in the anchor frame though a proposal is at 2; query 4 takes its proposal.
     ids = [[5, 0, -1, -1], [0, 5, 0, -1]]
-    key, plan = object_plan([2.0, 4.0], [2.0, 7.5, 4.5], ids, [1, 0, -1])
-    loss = correspondence_losses(key, None, plan, with_pcl=False)["ocl"]
+    batch = object_batch([2.0, 4.0], [2.0, 7.5, 4.5], ids, [1, 0, -1])
+    loss = batch.ocl()
     assert loss.item() == pytest.approx(object_loss([(4, 4.5), (2, 7.5)]) / 2, rel=1e-5)
 
 
 def test_annotated_boxes_are_no_partners_of_proposals() -> None:
-    key, plan = object_plan([2.0], [2.0, 6.0], [[0, -1, -1, -1], [1, 0, -1, -1]], [0, -1, -1])
-    loss = correspondence_losses(key, None, plan, with_pcl=False)["ocl"]
+    batch = object_batch([2.0], [2.0, 6.0], [[0, -1, -1, -1], [1, 0, -1, -1]], [0, -1, -1])
+    loss = batch.ocl()
     assert loss.item() == pytest.approx(object_loss([(2, 6)]) / 2, rel=1e-5)
 
 
 def test_proposals_without_a_partner_do_not_count() -> None:
     # One proposal in the anchor frame, at 4.5, for the queries 1, 2 and 4: the nearest, 4, has it.
-    key, plan = object_plan([1.0, 2.0, 4.0], [4.5], [[0, 0, 0, -1], [0, -1, -1, -1]], [0, 1, 2])
-    loss = correspondence_losses(key, None, plan, with_pcl=False)["ocl"]
+    batch = object_batch([1.0, 2.0, 4.0], [4.5], [[0, 0, 0, -1], [0, -1, -1, -1]], [0, 1, 2])
+    loss = batch.ocl()
     assert loss.item() == pytest.approx(object_loss([(4, 4.5)]) / 2, rel=1e-5)
 
 
-def test_objects_manual_or_auto_are_those_in_the_plan() -> None:
+def test_objects_manual_or_auto_are_those_in_the_clip() -> None:
     # The same boxes as annotated objects alone, as proposals alone, and as both.
     features = [1.0, 2.0, 4.0], [6.0, 2.0, 4.5]
     pairs = {
@@ -110,23 +107,24 @@ def test_objects_manual_or_auto_are_those_in_the_plan() -> None:
         ((1, 0, 0, -1), (1, 0, 0, -1)): [(1, 6), (2, 2), (4, 4.5)],
     }
     for ids, expected in pairs.items():
-        key, plan = object_plan(*features, [list(row) for row in ids], [0, 1, 2])
-        loss = correspondence_losses(key, None, plan, with_pcl=False)["ocl"]
+        batch = object_batch(*features, [list(row) for row in ids], [0, 1, 2])
+        loss = batch.ocl()
         assert loss.item() == pytest.approx(object_loss(expected) / 2, rel=1e-5), ids
 
 
 def test_batches_without_any_box_give_zero() -> None:
     key = torch.randn(2, 3, 4, 2, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    losses = correspondence_losses(key, None, plan_of(2, [[0]]), with_pcl=False)
-    losses["ocl"].backward()
-    assert losses["ocl"].item() == 0 and losses["clips_without_objects"].item() == 2
+    batch = batch_of(key, [[0]])
+    loss = batch.ocl()
+    loss.backward()
+    assert loss.item() == 0 and clips_without_objects(batch.compared.box_ids_B2N).item() == 2
     assert key.grad is not None and not key.grad.any()
 
 
 def test_object_loss_equals_loops() -> None:
     ops, optimize = pytest.importorskip("torchvision.ops"), pytest.importorskip("scipy.optimize")
-    key, view, plan = drawn_batch([1, 2, 3, 17])
-    ours = correspondence_losses(key, view, plan, with_pcl=False)["ocl"]
+    batch = drawn_batch([1, 2, 3, 17])
+    key, plan, ours = batch.key, batch.compared, batch.ocl()
     features = []
     for b in range(4):
         for n, frame in enumerate((plan.pair_B[b], plan.anchor_B[b])):
@@ -134,7 +132,7 @@ def test_object_loss_equals_loops() -> None:
             features.append(aligned.mean(dim=(2, 3)))
     expected = torch.zeros(())
     for b in range(4):
-        queries, ids = plan.queries_BQ[b].tolist(), plan.box_ids_B2N[b].tolist()
+        queries, ids = batch.queries[b].tolist(), plan.box_ids_B2N[b].tolist()
         proposals = [n for n in range(12) if ids[1][n] == 0]
         free = [q for q in queries if ids[0][q] == 0]
         scores = torch.stack([distance(features[2 * b][q], features[2 * b + 1][proposals]) for q in free])
@@ -145,7 +143,7 @@ def test_object_loss_equals_loops() -> None:
             right = distance(features[2 * b][q], features[2 * b + 1][[partner.get(q, 5)]])
             logits = torch.cat([right, distance(features[2 * b][q], others)])
             expected = expected + (logits.logsumexp(0) - right[0]) / len(queries) / 4
-    assert any(plan.box_ids_B2N[b, 0, q] == 1 for b in range(4) for q in plan.queries_BQ[b])
+    assert any(plan.box_ids_B2N[b, 0, q] == 1 for b in range(4) for q in batch.queries[b])
     torch.testing.assert_close(ours, expected)
     gradients = [torch.autograd.grad(x, key)[0] for x in (ours, expected)]
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-6, rtol=1e-4)
@@ -156,3 +154,9 @@ def test_matching_reports_which_queries_have_a_partner() -> None:
     anchor = torch.tensor([[[3.0], [9.0], [1.5]]])
     partner, found = match_objects(query, torch.tensor([[4, 0, -1]]), anchor, torch.tensor([[0, 7, -1]]))
     assert found.tolist() == [[False, True, False]] and partner[0, 1].item() == 0
+
+
+def test_clips_without_a_box_that_can_have_a_partner_are_counted() -> None:
+    # An object gone in the anchor frame; one that is there; proposals in both frames; a proposal in one alone.
+    ids = [[[1, -1], [2, -1]], [[1, 2], [2, -1]], [[0, -1], [0, 0]], [[0, -1], [3, -1]]]
+    assert clips_without_objects(torch.tensor(ids)).item() == 2

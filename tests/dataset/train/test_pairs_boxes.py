@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from dataset.train.boxes import MOST_PROPOSALS, annotated_boxes, crop_proposals, warp_boxes
 from dataset.train.geometry import about, flip, rotation_shear, window
+from dataset.train.pairs import MOST_PROPOSALS, annotated_boxes, crop_proposals, warp_boxes
 
 BOX = np.array([[10, 20, 30, 60]], np.float32)
 

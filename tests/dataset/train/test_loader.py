@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from dataset.clip import ClipRequest
-from dataset.train.loader import build_loader
-from dataset.train.loading import BadSampleError, load_clip
+from dataset.train.loader import BadSampleError, build_loader, load_clip
 from dataset.train.videos import find_videos
 from tests.support.runs import video_augmentation, video_clip
 from tests.support.toy_videos import write_davis

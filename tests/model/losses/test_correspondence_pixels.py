@@ -6,22 +6,18 @@ from typing import Any
 import pytest
 import torch
 
-from model.losses.correspondence import correspondence_losses
-from tests.support.paired_batches import NEGATIVES, distance, drawn_batch, maps, one_clip, plan_of
+from tests.support.paired_batches import NEGATIVES, batch_of, distance, drawn_batch, maps, one_clip
 
 
 def test_pixel_loss_by_hand() -> None:
-    key, plan = one_clip()
-    losses = correspondence_losses(key, None, plan, negatives="intra", with_ocl=False)
     # Similarities (0, -1), (-1, 0), (-1/4, -1/4), (0, -1) with labels 0, 1, 0, 1.
     expected = (2 * math.log(1 + math.exp(-1)) + math.log(2) + math.log(1 + math.e)) / 4
-    assert list(losses) == ["pcl"]
-    assert losses["pcl"].item() == pytest.approx(expected, rel=1e-6)
+    assert one_clip().pcl("intra").item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_pixel_gradient_by_hand() -> None:
-    key, plan = one_clip()
-    correspondence_losses(key, None, plan, negatives="intra", with_ocl=False)["pcl"].backward()
+    batch = one_clip()
+    batch.pcl("intra").backward()
     # d loss / d q = 2 (sum_j p_j a_j - a_target) / 4, where p_1 is 1 / (1 + e), e / (1 + e), 1/2, 1 / (1 + e).
     p = 1 / (1 + math.e)
     query = [p / 2, -p / 2, 1 / 4, (p - 1) / 2]
@@ -29,26 +25,24 @@ def test_pixel_gradient_by_hand() -> None:
     first = (2 * p * 1 + 2 * (0.5 - 1) * 0.5) / 4
     second = (2 * p * -1 + 2 * 0.5 * -0.5 + 2 * (p - 1) * -1) / 4
     expected = maps([0, 0, 0, 0], query, [first, 0, 0, second])
-    assert key.grad is not None
-    torch.testing.assert_close(key.grad[0], expected)
-    assert not key.grad[0, 0].any()  # labels carry none
+    assert batch.key.grad is not None
+    torch.testing.assert_close(batch.key.grad[0], expected)
+    assert not batch.key.grad[0, 0].any()  # labels carry none
 
 
 def test_the_view_is_a_second_set_of_anchors() -> None:
-    key, _ = one_clip()
+    first = one_clip()
     view = torch.tensor([5.0, 2.0, 0.0]).view(1, 1, 1, 1, 3)
-    plan = plan_of(1, [[0, 3], [1, 2]])
-    both = correspondence_losses(key, view, plan, negatives="intra", with_ocl=False)["pcl"]
-    first = correspondence_losses(key, None, plan, negatives="intra", with_ocl=False)["pcl"]
+    both = batch_of(first.key, [[0, 3], [1, 2]], view=view).pcl("intra")
     # Anchors 2 and 0 of the view. Labels 1, 1, 1, 0; of frame t + 1 the squares are (4, 0), (1, 1), (9/4, 1/4), (4, 0).
     second = (math.log(1 + math.exp(-4)) + math.log(2) + math.log(1 + math.exp(-2)) + math.log(1 + math.exp(4))) / 4
-    assert both.item() == pytest.approx((first.item() + second) / 2, rel=1e-6)
+    assert both.item() == pytest.approx((first.pcl("intra").item() + second) / 2, rel=1e-6)
 
 
 def test_negatives_by_hand() -> None:
     # Clip 0 has anchors 0 and 1, clip 1 anchors 2 and 4. Every position of frame t + 1 is 0 in clip 0 and 4 in clip 1.
     clips = [maps([0] * 4, [0] * 4, [0, 9, 9, 1]), maps([4] * 4, [4] * 4, [2, 9, 9, 4])]
-    key, plan = torch.stack(clips), plan_of(2, [[0, 3]])
+    batch = batch_of(torch.stack(clips), [[0, 3]])
     e = math.exp
     expected = {
         "intra": (math.log(1 + e(-1)) + math.log(1 + e(-4))) / 2,
@@ -56,30 +50,29 @@ def test_negatives_by_hand() -> None:
         "both": (math.log(1 + e(-1) + e(-4) + e(-16)) + math.log(1 + e(-4) + e(-16) + e(-9))) / 2,
     }
     for negatives in NEGATIVES:
-        loss = correspondence_losses(key, None, plan, negatives=negatives, with_ocl=False)["pcl"]
-        assert loss.item() == pytest.approx(expected[negatives], rel=1e-5), negatives
+        assert batch.pcl(negatives).item() == pytest.approx(expected[negatives], rel=1e-5), negatives
 
 
 def test_identical_frames_label_themselves() -> None:
     # Keys far apart: each position's best anchor is itself, and the loss vanishes where t + 1 is the same picture.
     frame = 20 * torch.randn(1, 1, 16, 3, 3, generator=torch.Generator().manual_seed(0))
     positions = [[4, 0, 8, 2, 6, 1, 7, 3, 5]]
-    same = correspondence_losses(frame.expand(1, 3, -1, -1, -1), None, plan_of(1, positions), "intra", with_ocl=False)
-    assert same["pcl"].item() < 1e-6
+    assert batch_of(frame.expand(1, 3, -1, -1, -1), positions).pcl("intra").item() < 1e-6
     moved = torch.cat([frame, frame.flip(-1), frame], dim=1)
-    assert correspondence_losses(moved, None, plan_of(1, positions), "intra", with_ocl=False)["pcl"].item() > 10
+    assert batch_of(moved, positions).pcl("intra").item() > 10
 
 
 @pytest.mark.parametrize("negatives", NEGATIVES)
 def test_pixel_loss_equals_loops(negatives: Any) -> None:
-    key, view, plan = drawn_batch([1, 2, 3])
-    ours = correspondence_losses(key, view, plan, negatives=negatives, with_ocl=False)["pcl"]
+    batch = drawn_batch([1, 2, 3])
+    key, view = batch.leaves()
+    ours = batch.pcl(negatives)
     terms = []
     for s in range(2):
-        maps_KYX = [key[b, plan.anchor_B[b]] if s == 0 else view[b, 0] for b in range(3)]
-        anchors = [x.flatten(1).T[plan.positions_BSA[b, s]] for b, x in enumerate(maps_KYX)]
+        maps_KYX = [key[b, batch.compared.anchor_B[b]] if s == 0 else view[b, 0] for b in range(3)]
+        anchors = [x.flatten(1).T[batch.positions[b, s]] for b, x in enumerate(maps_KYX)]
         for b in range(3):
-            now, after = (key[b, plan.pair_B[b] + i].flatten(1).T for i in (0, 1))
+            now, after = (key[b, batch.compared.pair_B[b] + i].flatten(1).T for i in (0, 1))
             others = torch.cat([anchors[c] for c in range(3) if c != b])
             for i in range(81):
                 own = distance(after[i], anchors[b])

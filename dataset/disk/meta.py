@@ -1,0 +1,60 @@
+"""The JSON files that come with data sets: objects of each video, and the frames whose results are wanted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dataset.disk.lists import check_name
+
+YOUTUBE = "a YouTube-VOS meta.json"
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Return what a JSON file holds; byte order marks do not count.
+
+    Raises FileNotFoundError or ValueError, with `what` was expected, when it is missing or no JSON.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; expected {what}.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:  # of UTF-8, too
+        raise ValueError(f"{path} is not a JSON file ({error}); expected {what}.") from error
+
+
+def read_objects(meta: Path, field: str) -> dict[str, dict[str, Any]]:
+    """Return one field of every object in YouTube-VOS's meta.json, by video and object id.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it has another form, or videos with names that are none.
+    """
+    content = read_json(meta, YOUTUBE)
+    try:
+        found = {
+            name: {str(int(key)): entry[field] for key, entry in video["objects"].items()}
+            for name, video in content["videos"].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{meta} is not a meta.json of YouTube-VOS: expected {{"videos": {{name: {{"objects": {{id: '
+            f'{{"{field}": ...}}}}}}}}}}, it has another layout ({type(error).__name__}: {error}).'
+        ) from error
+    for name in found:
+        check_name(name, f"{meta}, videos")
+    return found
+
+
+def required_frames(meta: Path) -> dict[str, set[str]]:
+    """Return the frames of each video that YouTube-VOS's meta.json asks for (those of any of its objects).
+
+    Raises as `read_objects`, and ValueError for frames that are no list of names.
+    """
+    required = {}
+    for video, objects in read_objects(meta, "frames").items():
+        for key, frames in objects.items():
+            if not isinstance(frames, list):
+                raise ValueError(f"{meta}: frames of {video}, object {key}: expected a list, received {frames!r}.")
+        names = {str(frame) for frames in objects.values() for frame in frames}
+        required[video] = {check_name(name, f"{meta}, frames of {video}") for name in names}
+    return required

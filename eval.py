@@ -24,7 +24,18 @@ import torch
 
 from dataset.evaluate.protocols import EvaluationSet, find_evaluation_set
 from dataset.evaluate.video import Video, open_video, open_videos
-from inference.eval_config import EvalConfig, check_abilities, check_flags, output_folder, parse
+from inference.eval_config import (
+    SCORES,
+    EvalConfig,
+    archive_of,
+    check_abilities,
+    check_flags,
+    check_places,
+    inputs,
+    output_folder,
+    parse,
+)
+from inference.output.places import claim, is_apart
 from inference.output.record import VideoResult, digest, open_output, read_result, results_table, write_result
 from inference.output.submission import write_submission
 from inference.output.writer import ResultWriter, is_finished
@@ -55,6 +66,7 @@ def main(config: EvalConfig) -> None:
     check_flags(config)
     evaluation, videos = find_videos(config)
     output = output_folder(config, evaluation, videos)
+    check_places(config, evaluation, output)
     device = select_device(config.device)
     with distributed.process_group(device):
         # Segment: every process takes a share of the videos and writes their masks.
@@ -95,7 +107,8 @@ def segment(
     settings |= describe_task(config, evaluation)
     results: dict[str, VideoResult] = {}
     if distributed.is_main() and config.writes:
-        open_output(output, settings, [video.name for video in videos], config.overwrite)
+        places = config.results(output, [video.name for video in videos])
+        open_output(output, settings, places, config.overwrite)
         if not config.benchmark:
             results = finished_results(config, videos, output)
     results = distributed.broadcast_object(results)
@@ -162,6 +175,12 @@ def score(config: EvalConfig, evaluation: EvaluationSet, output: Path) -> None:
         figures = score_officially(evaluation.annotations.parents[1], evaluation.split, output)
         print("davis2017-evaluation: " + "  ".join(f"{k} {100 * v:.1f}" for k, v in figures.items()))  # noqa: T201
         return
+    places = [output / name for name in SCORES]
+    kept = is_apart(output, inputs(config, evaluation).values())
+    if kept and output.is_dir():  # a missing one is named by the scorer
+        claim(output, places)
+    if not kept:
+        logger.info("no %s: %s is an input, where nothing is written", " and ".join(SCORES), output)
     task = ScoreTask(
         truth=evaluation.annotations,
         masks=output,
@@ -172,15 +191,17 @@ def score(config: EvalConfig, evaluation: EvaluationSet, output: Path) -> None:
         show_progress=True,
     )
     report = find_metric(evaluation.metric).score(task)
-    write_json(report, output / "scores.json")
-    write_csv(report, output / "scores.csv")
+    if kept:
+        write_json(report, places[0])
+        write_csv(report, places[1])
     print(format_table(report))  # noqa: T201
 
 
 def pack(evaluation: EvaluationSet, videos: list[Video], output: Path) -> None:
     """Pack the masks for the benchmark's server, and print where."""
     assert evaluation.archive is not None
-    archive = output.with_name(f"{output.name}.zip")
+    archive = archive_of(output)
+    claim(output, [archive])
     print(f"archive: {write_submission(output, archive, videos, evaluation.archive)}")  # noqa: T201
 
 

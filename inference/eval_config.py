@@ -9,10 +9,13 @@ from typing import Literal, TypedDict
 from dataset.evaluate.protocols import DATASETS, EvaluationSet, published_mem_every
 from dataset.evaluate.video import Video
 from inference.config import InferenceConfig
+from inference.output.places import check_apart
 from inference.scoring.official import require_official
 from model import box
 from util import cli
 from util.config.plain import with_defaults
+
+SCORES = ("scores.json", "scores.csv")
 
 
 class Places(TypedDict):
@@ -128,6 +131,16 @@ class EvalConfig:
             "coco": self.coco_file(output, video),
         }
 
+    def results(self, output: Path, videos: Sequence[str]) -> list[Path]:
+        """Return every file and folder that is written, those of all videos and of what comes after them."""
+        found = [output / video for video in videos] if self.segments else []
+        for video in videos if self.segments else ():
+            places = self.places(output, video)
+            found += [place for place in (places["probs"], places["overlay"], places["coco"]) if place is not None]
+        if self.scores and not self.official:
+            found += [output / name for name in SCORES]
+        return [*found, archive_of(output)] if self.packs else found
+
     def overlay_file(self, output: Path, video: str) -> Path | None:
         """Return where a video's film goes, if anywhere."""
         return output / f"{video}.mp4" if self.overlay else None
@@ -142,6 +155,30 @@ def parse(words: Sequence[str], prog: str, description: str) -> EvalConfig:
     mem_every = published_mem_every(benchmark.get("dataset", ""), benchmark.get("split", EvalConfig.split))
     usual = EvalConfig(inference=InferenceConfig(mem_every=mem_every))
     return cli.parse(with_defaults(usual), prog, description, words)
+
+
+def archive_of(output: Path) -> Path:
+    """Return where the masks of an output folder are packed."""
+    return output.with_name(f"{output.name}.zip")
+
+
+def check_places(config: EvalConfig, evaluation: EvaluationSet | None, output: Path) -> None:
+    """Raise ValueError if results would go into what is read."""
+    beside = [output.with_name(f"{output.name}{end}") for end in ("_probs", "_coco", ".zip")]
+    if config.writes and config.segments:
+        check_apart([output, *beside], inputs(config, evaluation))
+    elif config.packs:
+        check_apart([archive_of(output)], inputs(config, evaluation))
+
+
+def inputs(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Path]:
+    """Return what is read and must stay as it is, by what to call it."""
+    given = {f"--{name}": getattr(config, name) for name in ("video", "mask", "masks", "checkpoint")}
+    if evaluation is not None:
+        given |= {f"the frames of {evaluation.name} in": evaluation.frames}
+        given |= {f"the masks of {evaluation.name} in": evaluation.annotations}
+        given |= {f"the list of {evaluation.name} in": evaluation.meta}
+    return {what: path for what, path in given.items() if path is not None}
 
 
 def check_flags(config: EvalConfig) -> None:
@@ -209,7 +246,8 @@ def check_abilities(config: EvalConfig, evaluation: EvaluationSet) -> None:
 def output_folder(config: EvalConfig, evaluation: EvaluationSet | None, videos: list[Video]) -> Path:
     """Return where the masks go: --output, or a folder named after the network and what it segments."""
     if config.output is not None:
-        return config.output
+        named = config.output.name not in ("", "..")
+        return config.output if named else config.output.resolve()  # what lies beside it is named after it
     network = config.model or (box.NAME if config.checkpoint is None else config.checkpoint.stem)
     what = videos[0].name if evaluation is None else f"{evaluation.dataset}-{evaluation.split}"
     return Path("results") / network / what

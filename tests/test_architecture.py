@@ -26,7 +26,6 @@ TOO_LONG: set[str] = {
     "tests/inference/test_twoframe_segmenter.py",
     "tests/inference/test_report.py",
     "tests/scripts/test_ablate.py",
-    "tests/eval/test_eval.py",
     "tests/dataset/train/test_render_paired.py",
 }
 TOO_MANY_PARAMETERS: set[str] = {

@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from inference.output.places import FOLDER, claim
 from util.files.atomic import atomic_write
 
-FOLDER = ".corrvos"  # hidden, so that scorers and servers see folders of masks only
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,34 +42,33 @@ def digest(path: Path) -> str:
     return f"{path.name} ({state.hexdigest()[:16]})"
 
 
-def open_output(output: Path, settings: Mapping[str, Any], videos: list[str], overwrite: bool) -> None:
-    """Prepare an output folder for a run with these `settings` (JSON values).
+def open_output(output: Path, settings: Mapping[str, Any], places: Iterable[Path], overwrite: bool) -> None:
+    """Prepare an output folder for a run with these `settings` (JSON values) that writes these `places`.
 
     With the same settings as before, finished videos stay finished. `overwrite` forgets them.
-    Raises ValueError if the folder was written with other settings, or holds masks of unknown origin for one of
-    `videos`: results of different runs never mix silently. OSError if the folder can't be written.
+    Raises ValueError if the folder was written with other settings (results of different runs never mix silently), or
+    holds in one of the places what no run is known to have written. OSError if the folder can't be written.
     """
     record = output / FOLDER / "run.json"
-    if overwrite and record.parent.is_dir():
-        shutil.rmtree(record.parent)
-    if record.is_file():
-        _check_same(output, json.loads(record.read_text()), json.loads(json.dumps(settings)))
-        return
-    if not overwrite:
-        foreign = next((video for video in videos if any((output / video).glob("*.png"))), None)
-        if foreign is not None:
-            raise ValueError(
-                f"{output / foreign} holds masks that no recorded run wrote: choose another --output, "
-                "or replace them with --overwrite"
-            )
-    with atomic_write(record) as temporary:
-        temporary.write_text(json.dumps(settings, indent=1))
+    if record.is_file() and not overwrite:
+        _check_same(record, settings)
+    claim(output, places)
+    if overwrite:
+        record.unlink(missing_ok=True)
+        shutil.rmtree(output / FOLDER / "videos", ignore_errors=True)
+    if not record.is_file():
+        with atomic_write(record) as temporary:
+            temporary.write_text(json.dumps(settings, indent=1))
 
 
 def read_result(output: Path, video: str) -> VideoResult | None:
     """Return the result of a video that this folder's run finished, or None."""
     path = _result_path(output, video)
-    return VideoResult(**json.loads(path.read_text())) if path.is_file() else None
+    try:
+        return VideoResult(**json.loads(path.read_text())) if path.is_file() else None
+    except (ValueError, TypeError) as error:
+        logger.warning("%s is damaged (%s): %s is segmented again", path, error, video)
+        return None
 
 
 def write_result(output: Path, result: VideoResult) -> None:
@@ -97,7 +98,15 @@ def _result_path(output: Path, video: str) -> Path:
     return output / FOLDER / "videos" / f"{video}.json"
 
 
-def _check_same(output: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _check_same(record: Path, settings: Mapping[str, Any]) -> None:
+    output = record.parent.parent
+    try:
+        before, now = dict(json.loads(record.read_text())), json.loads(json.dumps(settings))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{record} is damaged ({error}): how {output} was written is not known. Choose another --output, or start "
+            "over with --overwrite."
+        ) from error
     changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
     if changed:
         differences = ", ".join(f"{key} {before.get(key)!r} (now {now.get(key)!r})" for key in changed)

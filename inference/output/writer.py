@@ -13,6 +13,7 @@ import av
 import numpy as np
 from torch import Tensor
 
+from dataset.disk.lists import check_name
 from inference.output.coco import CocoWriter
 from util.files.atomic import atomic_write, set_aside
 from util.files.palette import overlay as draw_overlay
@@ -73,8 +74,11 @@ class ResultWriter:
             coco: a COCO file of run lengths of all masks that are written; see `CocoWriter`. None: none.
             fps: frames per second of the overlay.
             threads: the number of threads that compress masks and probabilities.
+
+        Raises ValueError for a folder of masks that has no plain name.
         """
         self._masks = Path(masks)
+        check_name(self._masks.name, "results of a video")
         self._probs = None if probs is None else Path(probs)
         self._overlay = None if overlay is None else Path(overlay)
         self._coco = None if coco is None else Path(coco)
@@ -117,7 +121,10 @@ class ResultWriter:
             prob: [L,H,W] probabilities, background first, needed for the probabilities' file.
             object_ids: the ids of `prob`'s channels after the first.
             wanted: False for a frame that is only shown in the overlay.
+
+        Raises ValueError for a name that leads elsewhere, and where something needed is missing.
         """
+        check_name(name, f"results of {self._masks.name}, frame")
         if self._film is not None and rgb is None:
             raise ValueError("ResultWriter.write: an overlay needs the frame's `rgb`.")
         if self._prob_folder is not None and prob is None:

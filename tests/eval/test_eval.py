@@ -6,68 +6,23 @@ import subprocess
 import sys
 import types
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-import eval as program
 from inference.output.coco import read_coco
 from inference.output.writer import read_probabilities
 from inference.propagate import segment_video
 from inference.report import read_json
 from model.weights import load_checkpoint
+from tests.support.eval_runs import D16, D17, LENGTHS, TINY, evaluate, masks, refused, segment, times, youtube
 from tests.support.paths import ROOT
-from tests.support.toy_videos import HEIGHT, WIDTH, toy_checkpoint, write_davis, write_video
+from tests.support.toy_videos import HEIGHT, WIDTH, toy_checkpoint, write_video
 from util.files.palette import read_mask, write_mask
-
-LENGTHS = {"bear": 5, "camel": 4}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Work in a folder that holds tiny.pth and the data set `davis`, in one thread, like torchrun's processes."""
-    toy_checkpoint(tmp_path / "tiny.pth")
-    write_davis(tmp_path / "davis", LENGTHS)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CORRVOS_DEBUG", raising=False)
-    monkeypatch.setitem(sys.modules, "davis2017", None)  # not installed, whatever this machine has
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
-
-
-def evaluate(*words: object) -> None:
-    program.command_line([str(word) for word in words])
-
-
-def segment(*words: object, output: str = "out") -> None:
-    d17 = ["--dataset", "d17", "--root", "davis"]
-    evaluate(*d17, "--checkpoint", "tiny.pth", "--size", 32, "--device", "cpu", "--output", output, *words)
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """Run eval.py, which must exit with status 2 and one line; returns it without `error: `."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        evaluate(*words)
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert stop.value.code == 2 and last.startswith("error: ")
-    return last.removeprefix("error: ")
-
-
-def masks(output: Path) -> dict[str, np.ndarray]:
-    return {str(file.relative_to(output)): read_mask(file) for file in sorted(output.glob("*/*.png"))}
-
-
-def times(output: Path) -> dict[str, int]:
-    return {file.parent.name + file.name: file.stat().st_mtime_ns for file in output.glob("*/*.png")}
 
 
 def test_masks_of_a_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,12 +130,6 @@ def test_probabilities_overlay_flip_and_scales() -> None:
         assert sum(1 for _ in film.decode(video=0)) == 4
 
 
-def youtube(root: Path) -> None:
-    write_video(root / "valid/JPEGImages/fox", root / "valid/Annotations/fox", length=5)
-    objects = {"1": {"category": "fox", "frames": ["00000", "00002"]}, "2": {"category": "fox", "frames": ["00004"]}}
-    (root / "valid/meta.json").write_text(json.dumps({"videos": {"fox": {"objects": objects}}}))
-
-
 def test_youtube_writes_the_wanted_frames_and_packs_them(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     youtube(folder / "youtube")
     line = refused(capsys, "--dataset", "y19", "--root", "youtube", *TINY)
@@ -275,11 +224,6 @@ def test_official_scores_where_the_toolkit_is_installed(
     assert capsys.readouterr().out == f"davis2017-evaluation: {expected}\n"
 
 
-D16 = ["--dataset", "d16", "--root", "davis/trainval"]
-D17 = ["--dataset", "d17", "--root", "davis"]
-TINY = ["--checkpoint", "tiny.pth", "--device", "cpu", "--size", "32"]
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -312,11 +256,11 @@ TINY = ["--checkpoint", "tiny.pth", "--device", "cpu", "--size", "32"]
         ([*D17, *TINY, "--device", "gpu"], "unknown device 'gpu': expected auto, cpu, cuda, cuda:INDEX or mps"),
         ([*D17, *TINY, "--scales", "32", "32"], "sizes [32, 32]: expected one or several different ones"),
         ([*D17, *TINY, "--mem_every", "0"], "mem_every=0: expected at least 1"),
-        ([*D17, *TINY, "--output", "tiny.pth"], "cannot write tiny.pth/.corrvos/run.json: "),
-        ([*D17, *TINY, "--output", "tiny.pth/out"], "cannot write tiny.pth/out/.corrvos/run.json: Not a directory."),
+        ([*D17, *TINY, "--output", "tiny.pth"], "the output tiny.pth is --checkpoint tiny.pth: "),
+        ([*D17, *TINY, "--output", "tiny.pth/out"], "the output tiny.pth/out lies inside --checkpoint tiny.pth: "),
         (
             [*D17, *TINY, "--output", "davis/trainval/Annotations/480p"],
-            "davis/trainval/Annotations/480p/bear holds masks that no recorded run wrote: choose another --output",
+            "the output davis/trainval/Annotations/480p is the masks of d17 val in davis/trainval/Annotations/480p: ",
         ),
     ],
 )

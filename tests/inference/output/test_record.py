@@ -20,45 +20,46 @@ def finish(output: Path, name: str = "bear") -> VideoResult:
 
 def test_same_settings_continue(tmp_path: Path) -> None:
     output = tmp_path / "new" / "output"
-    open_output(output, SETTINGS, ["bear"], overwrite=False)
+    open_output(output, SETTINGS, [output / "bear"], overwrite=False)
     assert read_result(output, "bear") is None
     result = finish(output)
-    open_output(output, SETTINGS, ["bear"], overwrite=False)
+    open_output(output, SETTINGS, [output / "bear"], overwrite=False)
     assert read_result(output, "bear") == result
     assert read_result(output, "camel") is None
 
 
 def test_overwrite_forgets_but_keeps_the_files(tmp_path: Path) -> None:
-    open_output(tmp_path, SETTINGS, ["bear"], overwrite=False)
+    open_output(tmp_path, SETTINGS, [tmp_path / "bear"], overwrite=False)
     finish(tmp_path)
-    open_output(tmp_path, SETTINGS, ["bear"], overwrite=True)
+    open_output(tmp_path, SETTINGS, [tmp_path / "bear"], overwrite=True)
     assert read_result(tmp_path, "bear") is None
     assert (tmp_path / "bear" / "00000.png").is_file()
 
 
 def test_other_settings_are_refused_until_overwritten(tmp_path: Path) -> None:
-    open_output(tmp_path, SETTINGS, ["bear"], overwrite=False)
+    open_output(tmp_path, SETTINGS, [tmp_path / "bear"], overwrite=False)
     finish(tmp_path)
     other = {**SETTINGS, "checkpoint": "b.pth"}
     with pytest.raises(ValueError, match=r"other settings: checkpoint 'a.pth' \(now 'b.pth'\): choose another"):
-        open_output(tmp_path, other, ["bear"], overwrite=False)
+        open_output(tmp_path, other, [tmp_path / "bear"], overwrite=False)
     assert read_result(tmp_path, "bear") is not None
-    open_output(tmp_path, other, ["bear"], overwrite=True)
-    open_output(tmp_path, other, ["bear"], overwrite=False)
+    open_output(tmp_path, other, [tmp_path / "bear"], overwrite=True)
+    open_output(tmp_path, other, [tmp_path / "bear"], overwrite=False)
 
 
-def test_masks_of_unknown_origin_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_masks_of_unknown_origin_are_refused(overwrite: bool, tmp_path: Path) -> None:
     (tmp_path / "bear").mkdir()
     (tmp_path / "bear" / "00000.png").touch()
-    with pytest.raises(ValueError, match=r"bear holds masks that no recorded run wrote: choose another --output"):
-        open_output(tmp_path, SETTINGS, ["bear"], overwrite=False)
-    open_output(tmp_path, SETTINGS, ["camel"], overwrite=False)
+    with pytest.raises(ValueError, match="bear is there already, and no record says that this program wrote"):
+        open_output(tmp_path, SETTINGS, [tmp_path / "bear"], overwrite=overwrite)
+    open_output(tmp_path, SETTINGS, [tmp_path / "camel"], overwrite=False)
 
 
 def test_an_output_below_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"cannot write .*file/output/.*: Not a directory"):
-        open_output(tmp_path / "file" / "output", SETTINGS, [], overwrite=False)
+        open_output(tmp_path / "file" / "output", SETTINGS, [tmp_path / "file" / "output" / "bear"], overwrite=False)
 
 
 def test_digest_of_files_and_folders(tmp_path: Path) -> None:
@@ -73,3 +74,14 @@ def test_digest_of_files_and_folders(tmp_path: Path) -> None:
     assert len(seen) == 5
     with pytest.raises(FileNotFoundError, match="nothing: no such file"):
         digest(tmp_path / "nothing")
+
+
+def test_damaged_records(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    open_output(tmp_path, SETTINGS, [tmp_path / "bear"], overwrite=False)
+    finish(tmp_path)
+    (tmp_path / ".corrvos" / "videos" / "bear.json").write_text('{"name": "bear", "obj')
+    assert read_result(tmp_path, "bear") is None and "bear is segmented again" in caplog.text
+    (tmp_path / ".corrvos" / "run.json").write_text("[1, 2")
+    with pytest.raises(ValueError, match="run.json is damaged .* start over with --overwrite"):
+        open_output(tmp_path, SETTINGS, [tmp_path / "bear"], overwrite=False)
+    open_output(tmp_path, SETTINGS, [tmp_path / "bear"], overwrite=True)

@@ -39,7 +39,7 @@ from inference.eval_config import (
 )
 from inference.output.places import check_apart, claim, is_apart
 from inference.output.record import VideoResult, digest, open_output, read_result, results_table, write_result
-from inference.output.submission import write_submission
+from inference.output.submission import pack_results
 from inference.output.writer import ResultWriter, is_finished
 from inference.propagate import Stopwatch, Variant, build_variants, propagate
 from inference.report import format_table, write_csv, write_json
@@ -229,9 +229,9 @@ def score_two_folders(config: EvalConfig, truth: Path, masks: Path) -> None:
 def pack(evaluation: EvaluationSet, videos: list[Video], output: Path) -> None:
     """Pack the masks for the benchmark's server, and print where."""
     assert evaluation.archive is not None
-    archive = archive_of(output)
+    archive = archive_of(output, evaluation.archive)
     claim(output, [archive])
-    print(f"archive: {write_submission(output, archive, videos, evaluation.archive)}")  # noqa: T201
+    print(f"archive: {pack_results(output, archive, videos, evaluation)}")  # noqa: T201
 
 
 def describe_task(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Any]:
@@ -249,7 +249,7 @@ def open_writer(config: EvalConfig, video: Video, output: Path) -> AbstractConte
     """Return what writes a video's results, or a context without a writer for a mere benchmark."""
     if not config.writes:
         return nullcontext()
-    return ResultWriter(output / video.name, **config.places(output, video.name))
+    return ResultWriter(output / video.name, objects=video.objects, **config.places(output, video.name))
 
 
 def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> dict[str, VideoResult]:
@@ -259,7 +259,7 @@ def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> d
         result = read_result(output, video.name)
         names = video.frame_names if config.save_all else video.wanted_names
         places = config.places(output, video.name)
-        if result is not None and is_finished(names, output / video.name, **places):
+        if result is not None and is_finished(names, output / video.name, objects=video.objects, **places):
             finished[video.name] = result
     return finished
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from dataset.evaluate.protocols import DATASETS, EvaluationSet, published_mem_every
+from dataset.evaluate.protocols import DATASETS, EvaluationSet, published_rules
 from dataset.evaluate.video import Video
 from inference.config import InferenceConfig
 from inference.output.places import check_apart
@@ -31,9 +31,10 @@ class EvalConfig:
     """What to segment, with what, and what to make of it."""
 
     dataset: str | None = None
-    """The benchmark: d16, d17, y18, y19, lv1, lv3, g (folders of one's own), sample (generated) or chair (packaged)."""
+    """The benchmark: d16, d17, y18, y19, lv1, lv3, mose, mose2, lvos, lvos2, vost, burst, sav; g (folders of one's
+    own), sample (generated) or chair (packaged)."""
     split: str = "val"
-    """val; test-dev (d17), test (y18, y19), train (d16, d17, sample)."""
+    """val; test-dev (d17), test (y18, y19, lvos, lvos2, vost, burst, sav), train (most)."""
     root: Path | None = None
     """The data set's folder (default: its place under data/)."""
     sparse: bool = False
@@ -151,7 +152,9 @@ class EvalConfig:
             found += [place for place in (places["probs"], places["overlay"], places["coco"]) if place is not None]
         if self.scores and not self.official:
             found += [output / name for name in SCORES]
-        return [*found, archive_of(output)] if self.packs else found
+        if self.packs:
+            found.append(archive_of(output, published_rules(self.dataset or "", self.split).archive))
+        return found
 
     def overlay_file(self, output: Path, video: str) -> Path | None:
         """Return where a video's film goes, if anywhere."""
@@ -159,28 +162,28 @@ class EvalConfig:
 
 
 def parse(words: Sequence[str], prog: str, description: str) -> EvalConfig:
-    """Read a command line; the benchmark decides how often its published results memorise a frame.
+    """Read a command line; the benchmark decides at what size, and how often, its published results memorise a frame.
 
     Exits with status 2 and one line if the words are wrong.
     """
     benchmark = cli.given(words, ("dataset", "split"))
-    mem_every = published_mem_every(benchmark.get("dataset", ""), benchmark.get("split", EvalConfig.split))
-    usual = EvalConfig(inference=InferenceConfig(mem_every=mem_every))
+    rules = published_rules(benchmark.get("dataset", ""), benchmark.get("split", EvalConfig.split))
+    usual = EvalConfig(size=rules.size, inference=InferenceConfig(mem_every=rules.mem_every))
     return cli.parse(with_defaults(usual), prog, description, words)
 
 
-def archive_of(output: Path) -> Path:
-    """Return where the masks of an output folder are packed."""
-    return output.with_name(f"{output.name}.zip")
+def archive_of(output: Path, archive: str | None) -> Path:
+    """Return where the masks of an output folder are packed for a server, by `Rules.archive`."""
+    return output.with_name(f"{output.name}{'.json' if archive == 'burst' else '.zip'}")
 
 
 def check_places(config: EvalConfig, evaluation: EvaluationSet | None, output: Path) -> None:
     """Raise ValueError if results would go into what is read."""
-    beside = [output.with_name(f"{output.name}{end}") for end in ("_probs", "_coco", ".zip")]
+    beside = [output.with_name(f"{output.name}{end}") for end in ("_probs", "_coco", ".zip", ".json")]
     if config.writes and config.segments:
         check_apart([output, *beside], inputs(config, evaluation))
     elif config.packs:
-        check_apart([archive_of(output)], inputs(config, evaluation))
+        check_apart(beside, inputs(config, evaluation))
 
 
 def inputs(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Path]:
@@ -189,7 +192,7 @@ def inputs(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Pa
     if evaluation is not None:
         given |= {f"the frames of {evaluation.name} in": evaluation.frames}
         given |= {f"the masks of {evaluation.name} in": evaluation.annotations}
-        given |= {f"the list of {evaluation.name} in": evaluation.meta}
+        given |= {f"the list of {evaluation.name} in": evaluation.meta or evaluation.metric_meta}
     return {what: path for what, path in given.items() if path is not None}
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from torch import Tensor
 
 from dataset.disk.arrays import StreamFrames
-from dataset.disk.frames import FIRST_OF_FILE, FolderFrames, FrameSource, VideoFileFrames, list_images, open_frames
-from dataset.disk.meta import required_frames
+from dataset.disk.frames import FIRST_OF_FILE, FolderFrames, FrameSource, VideoFileFrames, open_frames
+from dataset.disk.masks import match_masks, some
+from dataset.evaluate.files import VideoFiles
 from dataset.evaluate.prefetch import prefetch
 from dataset.evaluate.prepare import Resizing, prepare_image, prepare_mask
-from dataset.evaluate.prompts import Prompt, read_prompt
+from dataset.evaluate.prompts import GivenMask, read_prompt
 from dataset.evaluate.protocols import EvaluationSet, MaskRule, find_evaluation_set
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Video:
         self,
         name: str,
         source: FrameSource,
-        masks: Mapping[str, Path | Prompt],
+        masks: Mapping[str, GivenMask],
         *,
         rule: MaskRule = "every",
         binary: bool = False,
@@ -74,6 +75,8 @@ class Video:
         self._rule = rule
         self._binary = binary
         self._wanted = None if wanted is None else frozenset(wanted)
+        # Where results go if every object has a folder of its own: its name, and the object's id.
+        self.objects: Mapping[str, int] = {}
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -178,7 +181,7 @@ class Video:
             seen |= new
         return size
 
-    def _read_mask(self, mask: Path | Prompt) -> tuple[np.ndarray, list[int]]:
+    def _read_mask(self, mask: GivenMask) -> tuple[np.ndarray, list[int]]:
         ids_HW, ids = read_prompt(mask)
         return ((ids_HW != 0).astype(np.uint8), [1] if ids else []) if self._binary else (ids_HW, ids)
 
@@ -219,8 +222,8 @@ def open_dataset(
     """Open the videos of a benchmark in the order of its list.
 
     Args:
-        dataset: d16, d17, y18, y19, lv1, lv3, g, sample or chair; case does not matter.
-        split: val; also train for d16, d17 and sample, test-dev for d17, test for y18 and y19.
+        dataset: a row of `dataset.evaluate.protocols.BENCHMARKS`, such as d17; case does not matter.
+        split: one of the row's, such as val.
         root: the data set's folder; None for its usual place under data/. Sample data is made where it is missing.
         sparse: take the annotated frames of y18 and y19 alone, which their protocols do not.
 
@@ -233,54 +236,28 @@ def open_dataset(
 
 def open_videos(evaluation: EvaluationSet) -> list[Video]:
     """Open the videos of an evaluation set; raises as `open_dataset`."""
-    missing = [name for name in evaluation.videos if not (evaluation.frames / name).is_dir()]
+    found = {name: evaluation.files(name) for name in evaluation.videos}
+    missing = [name for name, files in found.items() if not files.frames.is_dir()]
     if missing:
         raise FileNotFoundError(
-            f"{len(missing)} of {len(evaluation.videos)} videos of {evaluation.name} have no folder in "
-            f"{evaluation.frames}: {_some(missing)}. Complete the data or give another root."
+            f"{len(missing)} of {len(found)} videos of {evaluation.name} have no folder in "
+            f"{evaluation.frames}: {some(missing)}. Complete the data or give another root."
         )
-    required = {} if evaluation.meta is None else required_frames(evaluation.meta)
-    videos = []
-    for name in evaluation.videos:
-        source = FolderFrames(evaluation.frames / name)
-        masks = match_masks(source, evaluation.annotations / name, first_frame=evaluation.first_frame)
-        wanted = set(masks) if evaluation.annotated_only else required.get(name)
-        absent = sorted(set(wanted or ()) - set(source.names))
-        if absent:
-            raise FileNotFoundError(
-                f"video {source.path} lacks {len(absent)} frames that are to be written: {_some(absent)}."
-            )
-        videos.append(Video(name, source, masks, rule=evaluation.rule, binary=evaluation.binary, wanted=wanted))
-    return videos
+    return [_open_files(evaluation, name, files) for name, files in found.items()]
 
 
-def match_masks(source: FrameSource, folder: Path, *, first_frame: bool = False) -> dict[str, Path]:
-    """Return a folder's mask files by the names of their frames, in the frames' order.
-
-    With `first_frame` there must be one for the first frame, and others may lack theirs.
-
-    Raises:
-        FileNotFoundError: when there is no such folder.
-        ValueError: when it holds no mask, or one whose name is that of no frame.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"masks {folder} of video {source.path} do not exist: expected a folder of PNGs.")
-    files = list_images(folder)
-    if not files:
-        raise ValueError(f"no mask in {folder}: expected PNGs named like the frames in {source.path}.")
-    names = source.names
-    if isinstance(source, VideoFileFrames):
-        files = {f"{int(stem):05d}" if stem.isdecimal() else stem: file for stem, file in files.items()}
-    known = set(names)
-    strangers = [file.name for stem, file in files.items() if stem not in known]
-    if strangers and not first_frame:
-        raise ValueError(
-            f"{len(strangers)} masks in {folder} match no frame of {source.path}: {_some(strangers)}. "
-            f"Name each mask like its frame ({names[0]}.png ... {names[-1]}.png)."
+def _open_files(evaluation: EvaluationSet, name: str, files: VideoFiles) -> Video:
+    source = FolderFrames(files.frames, files.images)
+    masks = files.masks(source, evaluation.first_frame)
+    wanted = set(masks) if evaluation.annotated_only and files.wanted is None else files.wanted
+    absent = sorted(set(wanted or ()) - set(source.names))
+    if absent:
+        raise FileNotFoundError(
+            f"video {source.path} lacks {len(absent)} frames that are to be written: {some(absent)}."
         )
-    if first_frame and names[0] not in files:
-        raise ValueError(f"no mask for the first frame: {folder / names[0]}.png is missing.")
-    return {name: files[name] for name in names if name in files}
+    video = Video(name, source, masks, rule=evaluation.rule, binary=evaluation.binary, wanted=wanted)
+    video.objects = files.objects
+    return video
 
 
 def _mark_last(items: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[tuple[str, np.ndarray], bool]]:
@@ -293,7 +270,3 @@ def _mark_last(items: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[tuple[
 
 def _describe(image: np.ndarray) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -52,6 +52,7 @@ from model.network import VOSNetwork
 from model.weights import load_checkpoint
 from util import cli
 from util.device import peak_memory_bytes, resolve_precision, select_device
+from util.files.hub import local_checkpoint
 from util.parallel import distributed
 from util.run.progress import CurrentStderr
 
@@ -270,7 +271,7 @@ def load_model(config: EvalConfig) -> tuple[VOSNetwork, str]:
         return build_model(config.model, size=config.model_size), f"random {config.model} {config.model_size}"
     if config.checkpoint is None and distributed.is_main():
         logger.info(box.NOTICE)
-    path = box.checkpoint_path(config.checkpoint or box.NAME)
+    path = local_checkpoint(box.checkpoint_path(config.checkpoint or box.NAME))
     origin = digest(path)  # first, since it names a missing file
     return load_checkpoint(path), origin
 

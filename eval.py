@@ -83,7 +83,9 @@ def find_videos(config: EvalConfig) -> tuple[EvaluationSet | None, list[Video]]:
     """Return the benchmark, if it is one, and the videos; ValueError where it can't be scored or packed as asked."""
     if config.dataset is None:
         assert config.video is not None
-        return None, [open_video(config.video, config.mask or config.masks or "")]
+        return None, [
+            open_video(config.video, config.mask or config.masks or "", allow_truncated=config.allow_truncated)
+        ]
     evaluation = find_evaluation_set(config.dataset, split=config.split, root=config.root, sparse=config.sparse)
     check_abilities(config, evaluation)
     return evaluation, open_videos(evaluation)

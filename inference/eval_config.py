@@ -42,6 +42,8 @@ class EvalConfig:
     """The mask PNG of that video's first frame."""
     masks: Path | None = None
     """Or a folder of mask PNGs named like their frames."""
+    allow_truncated: bool = False
+    """Take a video file that ends early as it is."""
     checkpoint: Path | None = None
     """The trained network: a released file or one of train.py's."""
     model: str | None = None

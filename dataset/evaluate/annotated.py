@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dataset.disk.frames import FolderFrames, list_images, read_rgb
+from dataset.evaluate.match import match_masks
 from dataset.evaluate.protocols import EvaluationSet
-from dataset.evaluate.video import match_masks
 from util.files.palette import read_mask
 
 

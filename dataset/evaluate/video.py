@@ -4,14 +4,17 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from dataset.disk.arrays import StreamFrames
-from dataset.disk.frames import FIRST_OF_FILE, FolderFrames, FrameSource, VideoFileFrames, list_images, open_frames
+from dataset.disk.films import FIRST_OF_FILE, VideoFileFrames
+from dataset.disk.frames import FolderFrames, FrameSource, open_frames
 from dataset.disk.meta import required_frames
+from dataset.evaluate.match import match_masks, some
 from dataset.evaluate.prefetch import prefetch
 from dataset.evaluate.prepare import Resizing, prepare_image, prepare_mask
 from dataset.evaluate.prompts import Prompt, read_prompt
@@ -90,6 +93,11 @@ class Video:
         return self._source.fps
 
     @property
+    def seconds(self) -> list[Fraction]:
+        """When each frame is shown, from the first on; empty where nothing but `fps` is known."""
+        return self._source.seconds() if isinstance(self._source, VideoFileFrames) else []
+
+    @property
     def frame_names(self) -> list[str]:
         """Names of all frames in order."""
         return self._source.names
@@ -154,13 +162,18 @@ class Video:
         if mask.shape != rgb.shape[:2]:
             raise ValueError(
                 f"mask {file} has {_describe(mask)} pixels, its frame in {self.path} {_describe(rgb)}. "
-                "Resize the mask to the frame's size with nearest neighbour."
+                + self._remedy(name, mask.shape == rgb.shape[1::-1])
             )
         if self._rule == "new":
             mask, ids = np.where(np.isin(mask, list(seen)), 0, mask), [i for i in ids if i not in seen]
         elif not ids:
             logger.warning("video %s: mask %s holds no object and is skipped.", self.name, file)
         return (mask, ids) if ids else (None, None)
+
+    def _remedy(self, name: str, swapped: bool) -> str:
+        if swapped and isinstance(self._source, FolderFrames) and self._source.is_turned(name):
+            return "The frame is shown turned, as its file's orientation tag (EXIF) says: turn the mask as well."
+        return "Resize the mask to the frame's size with nearest neighbour."
 
     def _size_for_small_objects(self, size: int, resizing: Resizing) -> int:
         """Return `size`, or -1 if resizing would make one of the objects too small."""
@@ -190,20 +203,23 @@ class Video:
             raise ValueError(f"video {self.name}: {where} no object, only zeros. Give a mask with at least one object.")
 
 
-def open_video(frames: str | os.PathLike[str], masks: str | os.PathLike[str]) -> Video:
+def open_video(
+    frames: str | os.PathLike[str], masks: str | os.PathLike[str], *, allow_truncated: bool = False
+) -> Video:
     """Open a user's own video.
 
     Args:
         frames: a folder of images or a video file.
         masks: one mask PNG for the first frame, or a folder of PNGs named like the frames that they belong to (for a
             video file: by number, counted from 0). Every mask counts: later ones correct or add the objects they show.
+        allow_truncated: take a video file that ends early as it is.
 
     Raises:
         FileNotFoundError: when one of them is missing.
-        ValueError: when there are no frames or no masks, or a mask's name is that of no frame.
+        ValueError: when there are no frames or no masks, a mask's name is that of no frame, or a file ends early.
     """
     path, masks = Path(frames), Path(masks)
-    source = open_frames(path)
+    source = open_frames(path, allow_truncated=allow_truncated)
     name = path.stem if path.is_file() else path.resolve().name
     if masks.is_file():
         first = FIRST_OF_FILE if isinstance(source, VideoFileFrames) else source.names[0]
@@ -237,7 +253,7 @@ def open_videos(evaluation: EvaluationSet) -> list[Video]:
     if missing:
         raise FileNotFoundError(
             f"{len(missing)} of {len(evaluation.videos)} videos of {evaluation.name} have no folder in "
-            f"{evaluation.frames}: {_some(missing)}. Complete the data or give another root."
+            f"{evaluation.frames}: {some(missing)}. Complete the data or give another root."
         )
     required = {} if evaluation.meta is None else required_frames(evaluation.meta)
     videos = []
@@ -248,39 +264,10 @@ def open_videos(evaluation: EvaluationSet) -> list[Video]:
         absent = sorted(set(wanted or ()) - set(source.names))
         if absent:
             raise FileNotFoundError(
-                f"video {source.path} lacks {len(absent)} frames that are to be written: {_some(absent)}."
+                f"video {source.path} lacks {len(absent)} frames that are to be written: {some(absent)}."
             )
         videos.append(Video(name, source, masks, rule=evaluation.rule, binary=evaluation.binary, wanted=wanted))
     return videos
-
-
-def match_masks(source: FrameSource, folder: Path, *, first_frame: bool = False) -> dict[str, Path]:
-    """Return a folder's mask files by the names of their frames, in the frames' order.
-
-    With `first_frame` there must be one for the first frame, and others may lack theirs.
-
-    Raises:
-        FileNotFoundError: when there is no such folder.
-        ValueError: when it holds no mask, or one whose name is that of no frame.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"masks {folder} of video {source.path} do not exist: expected a folder of PNGs.")
-    files = list_images(folder)
-    if not files:
-        raise ValueError(f"no mask in {folder}: expected PNGs named like the frames in {source.path}.")
-    names = source.names
-    if isinstance(source, VideoFileFrames):
-        files = {f"{int(stem):05d}" if stem.isdecimal() else stem: file for stem, file in files.items()}
-    known = set(names)
-    strangers = [file.name for stem, file in files.items() if stem not in known]
-    if strangers and not first_frame:
-        raise ValueError(
-            f"{len(strangers)} masks in {folder} match no frame of {source.path}: {_some(strangers)}. "
-            f"Name each mask like its frame ({names[0]}.png ... {names[-1]}.png)."
-        )
-    if first_frame and names[0] not in files:
-        raise ValueError(f"no mask for the first frame: {folder / names[0]}.png is missing.")
-    return {name: files[name] for name in names if name in files}
 
 
 def _mark_last(items: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[tuple[str, np.ndarray], bool]]:
@@ -293,7 +280,3 @@ def _mark_last(items: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[tuple[
 
 def _describe(image: np.ndarray) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

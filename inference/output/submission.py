@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
-
 from dataset.evaluate.video import Video
 from util.files.atomic import atomic_write
+from util.files.picture import open_picture
 
 Layout = Literal["davis", "youtube"]
 
@@ -78,7 +77,7 @@ def _problem(path: Path, size: tuple[int, int]) -> str:
     if not path.is_file():
         return "frames are missing"
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             mode, width, height = image.mode, image.width, image.height
             image.verify()
     except (OSError, SyntaxError, ValueError):

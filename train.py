@@ -12,24 +12,24 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any, NamedTuple
+from contextlib import closing, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dataset.clip import ClipBatch
-from dataset.train.loader import build_loader, find_sources
+from dataset.train.loader import build_loader, find_sources, read_batches
 from dataset.train.sampling import GapSchedule, Shard
 from inference.matches.picture import clip_match_picture
 from inference.pictures import clip_picture
-from inference.validate import check_validation, validate
+from inference.validate import ValidationStopped, check_validation, validate
 from model.losses.correspondence import correspondence_weight
 from model.losses.criterion import LossInput, compute_losses, loss_weights, needs_views, pixel_share, total_loss
 from model.losses.segmentation import mean_iou
 from model.spacetime.unroll import ClipOutput
 from model.training.optim import clip_gradient, learning_rate, set_learning_rate
-from model.training.start import build_state, check_network
+from model.training.start import build_state, check_network, find_start
 from model.training.state import TrainState, payload, progress, weights_payload
 from util import cli
 from util.config.check import check_correspondence, check_ranges
@@ -40,7 +40,8 @@ from util.device import autocast, select_device
 from util.files.checkpoint import save_checkpoint
 from util.parallel import distributed
 from util.run.claim import claim
-from util.run.folder import BEST, LAST, clean_stage, open_stage, read_newest, save_step, start_run, write_record
+from util.run.due import whats_due
+from util.run.folder import BEST, LAST, clean_stage, open_stage, save_step, start_run, write_record
 from util.run.log import MetricLog
 from util.run.metrics import StepMetrics
 from util.run.progress import training_bar
@@ -48,6 +49,8 @@ from util.run.provenance import run_facts
 from util.run.stop import StopRequest, stop_signals
 
 logger = logging.getLogger(__name__)
+
+_JUDGED = "validation/"
 
 DESCRIPTION = (
     "Train a network. --model, --size and --stage choose a preset; every other flag replaces one of its values. "
@@ -85,9 +88,10 @@ def main(plan: RunPlan) -> None:
             state = build_state(config, device, saved)
             if distributed.is_main():
                 prepare_folders(plan, config)
-            fit(state, iter(loader), config, stop)
+            with closing(read_batches(loader)) as batches:
+                fit(state, batches, config, stop)
             saved = None
-            if stop.signal and state.progress(config) < 1:
+            if stop.signal and (state.progress(config) < 1 or state.owes_validation(config)):
                 logger.info("stopped by signal %d at step %d: continue with --resume", stop.signal, state.step)
             if stop.signal:
                 raise SystemExit(128 + stop.signal)
@@ -104,29 +108,6 @@ def check(config: TrainConfig) -> None:
         check_validation(config.validation)
 
 
-def find_start(plan: RunPlan) -> tuple[int, Mapping[str, Any] | None]:
-    """Return the stage to begin with and, where it has begun already, its newest checkpoint.
-
-    Raises ValueError when the run is over.
-    """
-    if not plan.resumed:
-        return 0, None
-    for change in plan.changed:
-        logger.warning("resumed with another setting: %s", change)
-    for number in reversed(range(len(plan.stages))):
-        newest = read_newest(plan.stages[number].folder())
-        if newest is None:
-            continue
-        path, saved = newest
-        if progress(plan.stages[number], saved["step"], saved.get("seconds", 0.0)) < 1:
-            logger.info("resuming from %s", path)
-            return number, saved
-        if number + 1 < len(plan.stages):
-            return number + 1, None
-        raise ValueError(f"the run in {plan.folder} is over ({path}): to go on, give it more --iterations.")
-    return 0, None
-
-
 def prepare_folders(plan: RunPlan, config: TrainConfig) -> None:
     """Write what the run is into its folder, and a stage's configuration into the stage's."""
     if config is plan.stages[0] and not plan.resumed:
@@ -140,16 +121,25 @@ def prepare_folders(plan: RunPlan, config: TrainConfig) -> None:
 def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, stop: StopRequest) -> None:
     """Train a stage until its steps or minutes are over or a signal asks for the end; write metrics and checkpoints."""
     began, metrics = time.monotonic() - state.seconds, StepMetrics()
-    is_main = distributed.is_main()
+    owing = state.owes_validation(config)
     with (
-        MetricLog(config.folder(), state.step) if is_main else nullcontext() as log,
-        training_bar(state.progress(config), shown=is_main) as bar,
+        open_log(config, state, owing) if distributed.is_main() else nullcontext() as log,
+        training_bar(state.progress(config), shown=log is not None) as bar,
     ):
-        over = False
+        over = state.progress(config) >= 1
+        if owing:  # the run was ended while it validated
+            over = judge(state, config, log, stop) or over
         while not over:
-            # Step: on this process's clips, in as many parts as its memory needs.
+            # Load: where a process of the loader dies or a file is bad, what has been learnt so far is kept.
             with metrics.waiting():
-                parts = [next(batches) for _ in range(config.accumulate)]
+                parts, fault = load_parts(batches, config.accumulate)
+            try:
+                distributed.raise_together(fault)
+            except (ValueError, OSError):
+                keep_the_last_step(state, config, log, metrics)
+                raise
+
+            # Step: on this process's clips, in as many parts as its memory needs.
             values, output = train_step(state, parts, config)
             metrics.add(state.step, values, [part.names for part in parts], sum(part.redraws for part in parts))
 
@@ -161,11 +151,8 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
 
             # Log: means since the last line. A loss that is not finite ends the run here, before its weights are saved.
             if due.log:
-                scalars = metrics.flush(fp16=state.scaler.is_enabled()) | schedule_values(state, config)
-                scalars["clips_per_second"] = scalars.pop("steps_per_second") * config.batch_size
-                if log is not None:
-                    log.scalars(state.step, scalars)
-                    bar.show(state.progress(config), state.step, scalars)
+                scalars = flush(state, config, log, metrics)
+                bar.show(state.progress(config), state.step, scalars)
 
             # Draw: what the network makes of the last part, which is no longer there after the next step.
             if due.picture and log is not None:
@@ -173,13 +160,13 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
                 log.images(state.step, {"clip": clip, "matches": matches})
             del output  # the next step needs its memory
 
-            # Evaluate: before saving, so that the checkpoint knows the best score so far.
-            if due.validation:
-                score(state, config, log)
+            # Save: before validation, for which a signal may leave no time.
+            if due.checkpoint:
+                save(state, config)
 
-            # Save: one process writes what all have alike.
-            if due.checkpoint and is_main:
-                save_step(config.folder(), payload(state, config), state.step, config.keep)
+            # Validate: then the checkpoint is written again, with the best score so far.
+            if due.validation:
+                over = judge(state, config, log, stop) or over
     logger.info(
         "stage %s: %d steps in %.1f minutes; weights in %s",
         config.stage,
@@ -189,28 +176,46 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
     )
 
 
-class Due(NamedTuple):
-    """What happens after a step."""
+def load_parts(batches: Iterator[ClipBatch], count: int) -> tuple[list[ClipBatch], Exception | None]:
+    """Return the batches of a step; or what went wrong, for all processes to hear of before one of them ends."""
+    try:
+        return [next(batches) for _ in range(count)], None
+    except (ValueError, OSError) as error:
+        return [], error
 
-    log: bool
-    picture: bool
-    validation: bool
-    checkpoint: bool
+
+def keep_the_last_step(state: TrainState, config: TrainConfig, log: MetricLog | None, metrics: StepMetrics) -> None:
+    """Save the steps that were done, if none of their losses is bad; every process must come here."""
+    if metrics.pending:
+        flush(state, config, log, metrics)
+    if state.step:
+        save(state, config)
+        logger.info("step %d is saved: continue with --resume", state.step)
+    distributed.barrier()  # the first process that ends has the launcher end the others
 
 
-def whats_due(config: TrainConfig, step: int, over: bool, stopped: bool) -> Due:
-    """Return what happens after a step: everything every so many steps (0: never).
+def save(state: TrainState, config: TrainConfig) -> None:
+    """Write a checkpoint: one process does, what all have alike."""
+    if distributed.is_main():
+        save_step(config.folder(), payload(state, config), state.step, config.keep)
 
-    All but pictures happen also when the run is `over`; a signal that `stopped` it leaves no time for validation.
-    """
 
-    def every(steps: int, at_the_end: bool) -> bool:
-        return steps > 0 and (at_the_end or step % steps == 0)
+def open_log(config: TrainConfig, state: TrainState, owing: bool) -> MetricLog:
+    """Open the log where the state stands; figures of a validation that is to be done again are taken back."""
 
-    validation = every(config.validation.validate_every, over and not stopped)
-    checkpoint = every(config.save_every, over)
-    log = every(config.log_every, validation or checkpoint)  # what is judged or kept has a line in the log
-    return Due(log=log, picture=every(config.picture_every, False), validation=validation, checkpoint=checkpoint)
+    def keep(entry: Mapping[str, Any]) -> bool:
+        return not (owing and entry["step"] == state.step and any(name.startswith(_JUDGED) for name in entry))
+
+    return MetricLog(config.folder(), state.step, keep)
+
+
+def flush(state: TrainState, config: TrainConfig, log: MetricLog | None, metrics: StepMetrics) -> dict[str, float]:
+    """Return the scalars of the steps since the last line of the log, and write that line."""
+    scalars = metrics.flush(fp16=state.scaler.is_enabled()) | schedule_values(state, config)
+    scalars["clips_per_second"] = scalars.pop("steps_per_second") * config.batch_size
+    if log is not None:
+        log.scalars(state.step, scalars)
+    return scalars
 
 
 def train_step(
@@ -251,17 +256,26 @@ def train_step(
     return joined | {"gradient_norm": norm.expand(len(parts))}, output.detach()
 
 
-def score(state: TrainState, config: TrainConfig, log: MetricLog | None) -> None:
-    """Validate, log the figures, and keep the weights if they are the best so far."""
+def judge(state: TrainState, config: TrainConfig, log: MetricLog | None, stop: StopRequest) -> bool:
+    """Validate, log the figures, keep the weights if they are the best so far; return whether a signal came."""
     device = next(state.network.parameters()).device
-    figures = validate(state.model, config.validation, device, state.mean.weights if state.mean is not None else None)
-    logger.info("step %d: J&F %.1f on %s", state.step, 100 * figures["J&F"], config.validation.val_dataset)
-    if figures["J&F"] > state.best:
-        state.best = figures["J&F"]
+    mean, folder = state.mean.weights if state.mean is not None else None, config.folder()
+    try:
+        figures = validate(state.model, config.validation, device, mean, folder, lambda: stop.signal > 0)
+    except ValidationStopped:
+        logger.info("step %d: the validation was broken off; it is done first when the run goes on", state.step)
+    else:
+        logger.info("step %d: J&F %.1f on %s", state.step, 100 * figures["J&F"], config.validation.val_dataset)
+        is_best, state.best = figures["J&F"] > state.best, max(figures["J&F"], state.best)
         if log is not None:
-            save_checkpoint(config.folder() / BEST, weights_payload(state, config) | {"figures": figures})
-    if log is not None:
-        log.scalars(state.step, {f"validation/{name}": value for name, value in figures.items()})
+            if is_best:
+                save_checkpoint(folder / BEST, weights_payload(state, config) | {"figures": figures})
+            log.scalars(state.step, {f"{_JUDGED}{name}": value for name, value in figures.items()})
+        state.validated = state.step
+        save(state, config)
+    (stopping,) = distributed.largest([stop.signal])
+    stop.signal = int(stopping)
+    return stop.signal > 0
 
 
 def schedule_values(state: TrainState, config: TrainConfig) -> dict[str, float]:

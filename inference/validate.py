@@ -3,7 +3,8 @@
 import copy
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from inference.scoring.sequences import FrameValues
 from inference.segmenter import InferenceConfig
 from model.network import VOSNetwork
 from util.config.train import ValidationConfig
+from util.files.atomic import remove, temporary_sibling
 from util.files.palette import write_mask
 from util.parallel import distributed
 
@@ -30,11 +32,17 @@ FIGURES = ("J&F", "J-Mean", "F-Mean")
 REPORTED = ("d16", "d17")  # papers report these on the very split that is easiest to validate on
 
 
+class ValidationStopped(Exception):
+    """There was no more time for a validation; nothing came of it."""
+
+
 def validate(
     model: VOSNetwork,
     config: ValidationConfig,
     device: torch.device,
     weights: Mapping[str, Tensor] | None = None,
+    scratch: Path | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
     """Segment and score a data set as eval.py would, and measure its matches, its videos shared over the ranks.
 
@@ -46,6 +54,8 @@ def validate(
         config: which data set, and at what size.
         device: where to compute.
         weights: used instead of the network's own, such as a running mean of them.
+        scratch: folder in which masks are kept meanwhile, in a hidden one; by default the system's temporary folder.
+        stopped: asked between frames whether there is no more time.
 
     Returns:
         "J&F", "J-Mean" and "F-Mean" in 0..1, the same on every rank; and the matching accuracy, such as
@@ -53,6 +63,7 @@ def validate(
 
     Raises:
         FileNotFoundError, ValueError: for data that are missing or unfit, or that have no complete ground truth.
+        ValidationStopped: on every rank, when one of them was `stopped`.
     """
     evaluation, videos = open_validation(config)
     names = [video.name for video in videos]
@@ -61,13 +72,16 @@ def validate(
         snapshot = copy.deepcopy(model).eval()
         if weights is not None:
             snapshot.load_state_dict(weights)
-        scored = _score(snapshot, evaluation, mine, config, device) if mine else {}
-        share = {video.name for video in mine}
-        annotated = [video for video in open_annotated(evaluation) if video.name in share]
-        counted = dict(measure_videos(snapshot, annotated, size=config.val_size, device=device))
+        try:
+            mine_only = _measure(snapshot, evaluation, mine, config, device, scratch, stopped)
+        except ValidationStopped:
+            mine_only = None
     everywhere: dict[str, dict[int, FrameValues]] = {}
     matches: dict[str, dict[int, Tally]] = {}
-    for frames, tallies in distributed.gather_objects((scored, counted)):
+    for measured in distributed.gather_objects(mine_only):
+        if measured is None:
+            raise ValidationStopped
+        frames, tallies = measured
         everywhere |= frames
         matches |= tallies
     # In the order of the list: sums of floats depend on it, the number of ranks must not matter.
@@ -108,25 +122,50 @@ def check_validation(config: ValidationConfig) -> None:
         )
 
 
-def _score(
+def _measure(
     model: VOSNetwork,
     evaluation: EvaluationSet,
     videos: Sequence[Video],
     config: ValidationConfig,
     device: torch.device,
-) -> dict[str, dict[int, FrameValues]]:
-    """Return the per-frame values of each video's objects."""
-    inference = InferenceConfig(mem_every=evaluation.mem_every)
-    variants = build_variants(model, (config.val_size,), config=inference, device=device)
-    with tempfile.TemporaryDirectory(prefix="corrvos-validation-") as place:
-        folder = Path(place)
+    scratch: Path | None,
+    stopped: Callable[[], bool],
+) -> tuple[dict[str, dict[int, FrameValues]], dict[str, dict[int, Tally]]]:
+    """Return the per-frame values of each video's objects, and the tallies of its matches; {} and {} without videos."""
+    if not videos:
+        return {}, {}
+    names = [video.name for video in videos]
+    variants = build_variants(
+        model, (config.val_size,), config=InferenceConfig(mem_every=evaluation.mem_every), device=device
+    )
+    with _folder(scratch) as folder:
         for video in videos:
             for frame in propagate(variants, video, wanted_only=True):
+                _look(stopped)
                 write_mask(folder / video.name / f"{frame.name}.png", frame.id_mask)
-        report = score_folders(
-            evaluation.annotations,
-            folder,
-            sequences=[video.name for video in videos],
-            single_object=evaluation.binary,
-        )
-    return report.frames
+        scored = score_folders(evaluation.annotations, folder, sequences=names, single_object=evaluation.binary).frames
+    counted = {}
+    annotated = [video for video in open_annotated(evaluation) if video.name in names]
+    for name, tally in measure_videos(model, annotated, size=config.val_size, device=device):
+        _look(stopped)
+        counted[name] = tally
+    return scored, counted
+
+
+def _look(stopped: Callable[[], bool]) -> None:
+    if stopped():
+        raise ValidationStopped
+
+
+@contextmanager
+def _folder(scratch: Path | None) -> Iterator[Path]:
+    """Make a folder, and remove it again; a killed run leaves that in `scratch` for its next start to remove."""
+    if scratch is None:
+        with tempfile.TemporaryDirectory(prefix="corrvos-validation-") as place:
+            yield Path(place)
+        return
+    folder = temporary_sibling(scratch / "validation")
+    try:
+        yield folder
+    finally:
+        remove(folder)

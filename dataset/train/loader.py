@@ -1,8 +1,10 @@
 """From a run's configuration to its loader of clip batches; a bad file stops it, or the next clip is taken by rule."""
 
 import logging
+import multiprocessing
+import multiprocessing.process
 import signal
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -88,6 +90,34 @@ def build_loader(config: TrainConfig, device: torch.device, first_step: int = 0)
     )
 
 
+def read_batches(loader: "DataLoader[ClipBatch]") -> Generator[ClipBatch, None, None]:
+    """Yield a loader's batches; when the generator is closed or has failed, its processes are gone.
+
+    Raises ChildProcessError when one of them dies, never but here: PyTorch would raise it in the middle of a step.
+    """
+    before = multiprocessing.active_children()
+    batches = iter(loader)
+    workers = [child for child in multiprocessing.active_children() if child not in before]
+    if workers and hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ChildProcessError(
+            f"a process that loads data died ({_ends(workers)}), perhaps for want of memory. Try fewer --num_workers."
+        ) from error
+    finally:
+        for worker in workers:  # they ignore SIGTERM, hold nothing and would only finish a clip that nobody wants
+            worker.kill()
+
+
+def _ends(workers: Sequence[multiprocessing.process.BaseProcess]) -> str:
+    dead = [worker for worker in workers if worker.exitcode is not None]
+    return ", ".join(f"process {worker.pid}: exit code {worker.exitcode}" for worker in dead) or "which is not known"
+
+
 def load_clip(
     sources: Sequence[Source],
     request: ClipRequest,
@@ -121,5 +151,6 @@ def _start_worker(number: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     # Ctrl-C reaches every process: the training process ends its step, for which it needs its workers, and then them.
+    # So does torchrun's SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Building the state that a training run starts from, or goes on from."""
+"""Where a training run starts or goes on: at which stage, and with which state."""
 
 import logging
 import re
@@ -14,14 +14,47 @@ from model.layers.batch_norm import freeze_batch_norm, synchronise_batch_norm
 from model.network import VOSNetwork
 from model.pretrained import has_imagenet_weights, load_imagenet
 from model.training.optim import RunningMean, build_optimizer
-from model.training.state import TrainState, restore
+from model.training.state import TrainState, progress, restore
 from model.weights import FORMAT, load_weights
+from util.config.plan import RunPlan
 from util.config.train import TrainConfig
 from util.device import resolve_precision
 from util.files.checkpoint import read_checkpoint
 from util.parallel import distributed
+from util.run.due import owes_validation
+from util.run.folder import read_newest
 
 logger = logging.getLogger(__name__)
+
+
+def find_start(plan: RunPlan) -> tuple[int, Mapping[str, Any] | None]:
+    """Return the stage to begin with and, where it has begun already, its newest checkpoint.
+
+    Raises ValueError when the run is over.
+    """
+    if not plan.resumed:
+        return 0, None
+    for change in plan.changed:
+        logger.warning("resumed with another setting: %s", change)
+    for number in reversed(range(len(plan.stages))):
+        newest = read_newest(plan.stages[number].folder())
+        if newest is None:
+            continue
+        path, saved = newest
+        if not is_over(plan.stages[number], saved):
+            logger.info("resuming from %s", path)
+            return number, saved
+        if number + 1 < len(plan.stages):
+            return number + 1, None
+        raise ValueError(f"the run in {plan.folder} is over ({path}): to go on, give it more --iterations.")
+    return 0, None
+
+
+def is_over(config: TrainConfig, saved: Mapping[str, Any]) -> bool:
+    """Return whether a checkpoint is the last of its stage, and judged where that is wanted."""
+    step = saved["step"]
+    over = progress(config, step, saved.get("seconds", 0.0)) >= 1
+    return over and not owes_validation(config, step, over, saved.get("validated", step))
 
 
 def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, Any] | None = None) -> TrainState:

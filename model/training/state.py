@@ -14,6 +14,7 @@ from model.training.optim import RunningMean
 from model.weights import FORMAT, VERSION, load_weights
 from util.config.plain import plain
 from util.config.train import TrainConfig
+from util.run.due import owes_validation
 
 
 @dataclass
@@ -30,6 +31,7 @@ class TrainState:
         step: steps done in this stage.
         seconds: spent in training it so far.
         best: highest validation J&F; below 0 before the first.
+        validated: the step of the last validation; -1 before the first.
     """
 
     model: VOSNetwork
@@ -41,10 +43,15 @@ class TrainState:
     step: int = 0
     seconds: float = 0.0
     best: float = -1.0
+    validated: int = -1
 
     def progress(self, config: TrainConfig) -> float:
         """Return the share of the stage that is over, of its steps or of its time, whichever ends it first."""
         return progress(config, self.step, self.seconds)
+
+    def owes_validation(self, config: TrainConfig) -> bool:
+        """Return whether the run was ended between a step and its validation."""
+        return owes_validation(config, self.step, self.progress(config) >= 1, self.validated)
 
     def reducing(self, last: bool) -> AbstractContextManager[None]:
         """Return the context of a backward pass: processes share gradients in the last of a step's parts only."""
@@ -72,6 +79,7 @@ def payload(state: TrainState, config: TrainConfig) -> dict[str, Any]:
         "ema_updates": state.mean.updates if state.mean is not None else 0,
         "seconds": state.seconds,
         "best": state.best,
+        "validated": state.validated,
         "rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     }
@@ -109,6 +117,7 @@ def restore(state: TrainState, saved: Mapping[str, Any], config: TrainConfig) ->
             state.mean.weights[name].copy_(value)
         state.mean.updates = saved["ema_updates"]
     state.step, state.seconds, state.best = saved["step"], saved["seconds"], saved["best"]
+    state.validated = saved.get("validated", state.step)  # earlier checkpoints were written after validation
     torch.set_rng_state(saved["rng"])
     device = next(state.network.parameters()).device
     if device.type == "cuda" and saved["cuda_rng"] is not None:

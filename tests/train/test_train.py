@@ -15,7 +15,6 @@ from dataset.train.loader import build_loader
 from model.spacetime.unroll import ClipOutput
 from model.weights import load_checkpoint
 from tests.support.runs import error_of, flags, lines, small_run
-from util.config.presets import preset
 from util.config.train import OptimConfig, TrainConfig, ValidationConfig
 from util.files.checkpoint import read_checkpoint
 
@@ -214,17 +213,3 @@ def test_half_precision_is_near_full_precision(root: Path) -> None:
         metrics, _ = train.train_step(train.build_state(config, CPU), [batch], config)
         loss[precision] = metrics["loss"].item()
     assert loss["bf16"] == pytest.approx(loss["fp32"], rel=0.05) and loss["bf16"] != loss["fp32"]
-
-
-def test_what_happens_after_a_step_by_hand() -> None:
-    every = replace(preset("xmem").validation, validate_every=6)
-    run = replace(preset("xmem"), log_every=4, picture_every=8, save_every=10, validation=every)
-
-    def due(step: int, over: bool = False, stopped: bool = False) -> str:
-        return "".join(name[0] for name, so in train.whats_due(run, step, over, stopped)._asdict().items() if so)
-
-    assert [due(step) for step in (1, 4, 6, 8, 10, 12)] == ["", "l", "lv", "lp", "lc", "lv"]
-    assert due(9, over=True) == "lvc", "the end is judged and kept"
-    assert due(9, over=True, stopped=True) == "lc", "a signal leaves no time for validation"
-    never = replace(run, picture_every=0, validation=replace(every, validate_every=0))
-    assert train.whats_due(never, 240, over=True, stopped=False) == (True, False, False, True)

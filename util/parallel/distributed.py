@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from util.parallel.launcher import watch_launcher
+
 # Ranks wait for one another at the end of an evaluation, whose shares of work can differ by hours.
 TIMEOUT = timedelta(hours=6)
 T = TypeVar("T")
@@ -84,12 +86,13 @@ def lost_ranks() -> Iterator[None]:
 
 @contextmanager
 def process_group(device: torch.device, timeout: timedelta = TIMEOUT) -> Iterator[None]:
-    """Join the process group for the length of a `with` block."""
-    init(device, timeout)
-    try:
-        yield
-    finally:
-        shutdown()
+    """Join the process group for the length of a `with` block, and end with the launcher if that is gone."""
+    with watch_launcher():
+        init(device, timeout)
+        try:
+            yield
+        finally:
+            shutdown()
 
 
 def gather_objects(item: T) -> list[T]:
@@ -124,6 +127,17 @@ def largest(values: Sequence[float]) -> list[float]:
     together = torch.tensor(values, dtype=torch.float64)
     dist.all_reduce(together, op=dist.ReduceOp.MAX)
     return together.tolist()
+
+
+def raise_together(fault: Exception | None) -> None:
+    """Raise this process's fault; where another has one, a ConnectionError. Every rank must come here."""
+    (failed,) = largest([fault is not None])
+    if fault is not None:
+        raise fault
+    if failed:
+        raise ConnectionError(
+            f"another of the {world_size()} processes cannot go on; its own error stands above or in its log."
+        )
 
 
 def barrier() -> None:

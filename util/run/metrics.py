@@ -30,6 +30,11 @@ class StepMetrics:
         self._waited = 0.0
         self._since = time.monotonic()
 
+    @property
+    def pending(self) -> bool:
+        """Whether there are steps since the last flush."""
+        return bool(self._steps)
+
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Count the time of a `with` block as spent waiting for clips."""

@@ -56,6 +56,7 @@ NOT_MIRRORED_YET: set[str] = {
     "dataset/disk/recognise.py",
     "dataset/disk/selective_search.py",
     "dataset/evaluate/annotated.py",
+    "dataset/evaluate/match.py",
     "dataset/evaluate/own.py",
     "dataset/evaluate/prefetch.py",
     "dataset/evaluate/prompts.py",

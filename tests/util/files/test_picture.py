@@ -86,6 +86,7 @@ def test_frames_are_shown_upright(number: int, tmp_path: Path) -> None:
     assert read_rgb(file).shape == (32, 48, 3), "as stored, where masks know of no orientation"
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_orientations_that_are_none(tmp_path: Path) -> None:
     Image.new("RGB", (8, 4)).save(tmp_path / "none.jpg")
     file = turned(tmp_path / "damaged.jpg", 6)

@@ -7,6 +7,8 @@ python eval.py --dataset d17 --split test-dev --checkpoint XMem.pth --zip
 python eval.py --video clip.mp4 --mask first.png --checkpoint XMem.pth --overlay
 
 torchrun --nproc_per_node=4 eval.py --dataset y19 --checkpoint XMem.pth --zip
+
+python eval.py --score_only --truth Annotations --masks results
 """
 
 import logging
@@ -33,12 +35,13 @@ from inference.eval_config import (
     output_folder,
     parse,
 )
-from inference.output.places import claim, is_apart
+from inference.output.places import check_apart, claim, is_apart
 from inference.output.record import VideoResult, digest, open_output, read_result, results_table, write_result
 from inference.output.submission import write_submission
 from inference.output.writer import ResultWriter, is_finished
 from inference.propagate import Stopwatch, Variant, build_variants, propagate
 from inference.report import format_table, write_csv, write_json
+from inference.scoring.folders import score_pair
 from inference.scoring.official import score_officially
 from inference.scoring.table import ScoreTask, find_metric
 from model.build import build_model
@@ -61,6 +64,9 @@ def command_line(arguments: Sequence[str] | None = None) -> None:
 def main(config: EvalConfig) -> None:
     """Segment, score and pack, or what of it was asked for."""
     check_flags(config)
+    if config.truth is not None and config.masks is not None:
+        score_two_folders(config, config.truth, config.masks)
+        return
     evaluation, videos = find_videos(config)
     output = output_folder(config, evaluation, videos)
     check_places(config, evaluation, output)
@@ -188,6 +194,7 @@ def score(config: EvalConfig, evaluation: EvaluationSet, output: Path) -> None:
         single_object=evaluation.binary,
         meta=evaluation.metric_meta,
         names=evaluation.metric_list,
+        workers=config.score_workers,
         show_progress=True,
     )
     report = find_metric(evaluation.metric).score(task)
@@ -195,6 +202,28 @@ def score(config: EvalConfig, evaluation: EvaluationSet, output: Path) -> None:
         write_json(report, places[0])
         write_csv(report, places[1])
     print(format_table(report))  # noqa: T201
+
+
+def score_two_folders(config: EvalConfig, truth: Path, masks: Path) -> None:
+    """Score any masks against any ground truth, say what both were taken for, and print the table."""
+    output = config.output
+    places = [] if output is None else [output / name for name in SCORES]
+    check_apart(places, {"the ground truth": truth, "the masks": masks})
+    task = ScoreTask(
+        truth=truth,
+        masks=masks,
+        sequences=config.sequences,
+        meta=config.meta,
+        names=config.names,
+        workers=config.score_workers,
+        show_progress=True,
+    )
+    report, taken_for = score_pair(task, config.metric)
+    if output is not None:
+        claim(output, places)
+        write_json(report, places[0])
+        write_csv(report, places[1])
+    print("\n".join([*taken_for, format_table(report)]))  # noqa: T201
 
 
 def pack(evaluation: EvaluationSet, videos: list[Video], output: Path) -> None:

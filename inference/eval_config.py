@@ -41,7 +41,19 @@ class EvalConfig:
     mask: Path | None = None
     """The mask PNG of that video's first frame."""
     masks: Path | None = None
-    """Or a folder of mask PNGs named like their frames."""
+    """Or a folder of mask PNGs named like their frames. With --truth: the masks to score."""
+    truth: Path | None = None
+    """With --score_only and --masks: any ground truth, a folder of masks (a video or several) or a COCO file."""
+    metric: str | None = None
+    """For --truth: davis, davis16, youtube, mose2, lvos, vost, burst or sav (default: the one that fits the files)."""
+    meta: Path | None = None
+    """For --truth: the metric's meta.json."""
+    names: Path | None = None
+    """For --truth: the metric's list: unseen videos (lvos), seen categories (youtube; or the training meta.json)."""
+    sequences: Path | None = None
+    """For --truth: a list of the videos that count (default: all)."""
+    score_workers: int = 0
+    """Processes to score with; 0: none but this one."""
     allow_truncated: bool = False
     """Take a video file that ends early as it is."""
     checkpoint: Path | None = None
@@ -181,10 +193,23 @@ def _source_faults(config: EvalConfig) -> list[tuple[bool, str]]:
     video, dataset = config.video is not None, config.dataset is not None
     mask, masks = config.mask is not None, config.masks is not None
     return [
-        (not dataset and not video, f"give --dataset ({', '.join(DATASETS)}) or --video with --mask"),
+        (
+            config.truth is not None and (not config.score_only or not masks or video or dataset or config.packs),
+            "--truth is the ground truth of two folders: give it with --score_only and --masks, and without --dataset, "
+            "--video and --zip_only",
+        ),
+        (
+            config.truth is None
+            and any(value is not None for value in (config.metric, config.meta, config.names, config.sequences)),
+            "--metric, --meta, --names and --sequences need --truth: a data set brings its own",
+        ),
+        (
+            not dataset and not video and config.truth is None,
+            f"give --dataset ({', '.join(DATASETS)}) or --video with --mask",
+        ),
         (dataset and video, "--video and --dataset contradict each other: give one of them"),
         (mask and not video, "--mask needs --video, the video that it belongs to"),
-        (masks and not video, "--masks needs --video, the video that they belong to"),
+        (masks and not video and config.truth is None, "--masks needs --video, the video that they belong to"),
         (mask and masks, "--mask and --masks contradict each other: give one of them"),
         (video and not mask and not masks, "--video needs --mask FIRST.png or --masks FOLDER"),
         (video and config.root is not None, "--root needs --dataset: it is the data set's folder"),
@@ -212,7 +237,7 @@ def _task_faults(config: EvalConfig) -> list[tuple[bool, str]]:
             f"{alone} segments nothing: leave out --benchmark and --overwrite",
         ),
         (
-            not config.segments and not checkpoint and not output,
+            not config.segments and not checkpoint and not output and config.truth is None,
             f"{alone} needs --output, the folder of the masks (or the --checkpoint that made them)",
         ),
         (

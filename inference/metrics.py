@@ -4,6 +4,8 @@ All of it equals the official DAVIS toolkit (Perazzi et al., CVPR 2016; Pont-Tus
 """
 
 import math
+from collections.abc import Sequence
+from functools import cache
 
 import cv2
 import numpy as np
@@ -41,8 +43,8 @@ def boundary_measure(gt: npt.ArrayLike, pred: npt.ArrayLike, bound_th: float = 0
     gt, pred = _as_masks(gt, pred)
     radius = _match_radius(gt.shape[-2:], bound_th)
     if gt.ndim == 2:
-        return _boundary_f(*_crop(gt, pred), radius)
-    return np.array([_boundary_f(*_crop(g, p), radius) for g, p in zip(gt, pred, strict=True)], dtype=np.float64)
+        return _boundary_f(*_crop(gt, pred), [radius])[0]
+    return np.array([_boundary_f(*_crop(g, p), [radius])[0] for g, p in zip(gt, pred, strict=True)], dtype=np.float64)
 
 
 def mask_scores(gt: npt.ArrayLike, pred: npt.ArrayLike, bound_th: float = 0.008) -> tuple[float, float]:
@@ -56,7 +58,12 @@ def mask_scores(gt: npt.ArrayLike, pred: npt.ArrayLike, bound_th: float = 0.008)
         raise ValueError(f"mask_scores takes masks [H,W], received shape {gt.shape}; pass one frame at a time.")
     radius = _match_radius(gt.shape, bound_th)
     gt, pred = _crop(gt, pred)
-    return _jaccard(gt, pred), _boundary_f(gt, pred, radius)
+    return _jaccard(gt, pred), _boundary_f(gt, pred, [radius])[0]
+
+
+def boundary_within(gt: np.ndarray, pred: np.ndarray, radii: Sequence[float]) -> list[float]:
+    """Return F of one pair of masks [H,W] bool for each radius in pixels, which need not be whole (see `_disk`)."""
+    return _boundary_f(*_crop(gt, pred), radii)
 
 
 def statistics(values: npt.ArrayLike) -> tuple[float, float, float]:
@@ -118,18 +125,22 @@ def _crop(gt_HW: np.ndarray, pred_HW: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return gt_HW[box], pred_HW[box]
 
 
-def _boundary_f(gt_HW: np.ndarray, pred_HW: np.ndarray, radius: int) -> float:
+def _boundary_f(gt_HW: np.ndarray, pred_HW: np.ndarray, radii: Sequence[float]) -> list[float]:
     # Bitmaps are Python integers, pixel (y, x) being bit y * stride + x: one operation on such an integer acts on the
-    # whole frame, 30 pixels to a machine word, which makes the large disk cheap. Each row ends with `radius` empty
-    # columns, where whatever a shift pushes beyond the frame's sides falls without reaching another row.
-    stride = gt_HW.shape[1] + radius
+    # whole frame, 30 pixels to a machine word, which makes the large disk cheap. Each row ends with empty columns,
+    # where whatever a shift pushes beyond the frame's sides falls without reaching another row.
+    disks = [_disk(radius) for radius in radii]
+    stride = gt_HW.shape[1] + max(max(-left, right) for disk in disks for _, left, right in disk)
     gt, pred = _boundary_bits(gt_HW, stride), _boundary_bits(pred_HW, stride)
     gt_count, pred_count = gt.bit_count(), pred.bit_count()
     if gt_count == 0 or pred_count == 0:
-        return float(gt_count == pred_count)
-    precision = (pred & _dilate(gt, radius, stride)).bit_count() / pred_count
-    recall = (gt & _dilate(pred, radius, stride)).bit_count() / gt_count
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+        return [float(gt_count == pred_count)] * len(radii)
+    values = []
+    for disk in disks:
+        precision = (pred & _dilate(gt, disk, stride)).bit_count() / pred_count
+        recall = (gt & _dilate(pred, disk, stride)).bit_count() / gt_count
+        values.append(2 * precision * recall / (precision + recall) if precision + recall else 0.0)
+    return values
 
 
 def _boundary_bits(mask_HW: np.ndarray, stride: int) -> int:
@@ -142,15 +153,40 @@ def _boundary_bits(mask_HW: np.ndarray, stride: int) -> int:
     return int.from_bytes(np.packbits(boundary, bitorder="little").tobytes(), "little")
 
 
-def _dilate(bits: int, radius: int, stride: int) -> int:
-    """Dilate by the disk x² + y² <= radius²: its rows from the outermost, one pixel wide, to the middle."""
-    dilated, rows, half_width = 0, bits, 0
-    for offset in range(radius, -1, -1):
-        wanted = math.isqrt(radius * radius - offset * offset)
-        while half_width < wanted:
-            # A step may be as wide as the runs are by now: nothing is left out between the copies.
-            step = min(wanted - half_width, 2 * half_width + 1)
-            rows |= rows << step | rows >> step
-            half_width += step
-        dilated |= rows << offset * stride | rows >> offset * stride
+@cache
+def _disk(radius: float) -> tuple[tuple[int, int, int], ...]:
+    """Return the rows of a disk as (vertical offset, leftmost and rightmost offset), from the narrowest to the widest.
+
+    A whole radius gives x² + y² <= radius². A fractional one gives what scikit-image and OpenCV's dilation make of it:
+    coordinates -radius, 1 - radius, ... up to radius + 1, centred on the middle one, which is not 0. Below a radius of
+    0.59 no coordinate lies in it; OpenCV then takes the corner of the square for it.
+    """
+    coordinates = np.arange(-radius, radius + 1)
+    centre, rows = len(coordinates) // 2, []
+    for index, y in enumerate(coordinates):
+        inside = np.flatnonzero(coordinates**2 + y**2 <= radius**2)
+        if inside.size:
+            rows.append((index - centre, int(inside[0]) - centre, int(inside[-1]) - centre))
+    if not rows:
+        return ((-centre, -centre, -centre),)
+    return tuple(sorted(rows, key=lambda row: row[2] - row[1]))
+
+
+def _dilate(bits: int, disk: Sequence[tuple[int, int, int]], stride: int) -> int:
+    """Mark each pixel from which an offset of the disk leads to a marked one."""
+    left = right = min(max(disk[0][1], 0), disk[0][2])
+    dilated, run = 0, _shift(bits, left)
+    for vertical, wanted_left, wanted_right in disk:  # each row's run contains that of the row before
+        while left > wanted_left:
+            # A step may be as wide as the run is by now: nothing is left out between the copies.
+            step = min(left - wanted_left, right - left + 1)
+            run, left = run | run << step, left - step
+        while right < wanted_right:
+            step = min(wanted_right - right, right - left + 1)
+            run, right = run | run >> step, right + step
+        dilated |= _shift(run, vertical * stride)
     return dilated
+
+
+def _shift(bits: int, offset: int) -> int:
+    return bits >> offset if offset >= 0 else bits << -offset

@@ -3,13 +3,13 @@
 import csv
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inference.metrics import STATISTICS, summary
 from inference.scoring.inputs import PathLike, plan_sequences, read_seen
-from inference.scoring.sequences import FrameValues, ScoreJob, SequenceScores, score_sequences
+from inference.scoring.sequences import FrameValues, ScoreJob, SequenceScores, require_workers, score_sequences
 from util.files.atomic import atomic_write
 
 logger = logging.getLogger(__name__)
@@ -22,18 +22,28 @@ class Report:
     """The scores of a set of sequences, all in 0..1 (decay in -1..1).
 
     `mean[key]` is the mean over all objects; `sequences[name][object_id][key]` are one object's figures, the keys being
-    those of `metrics.STATISTICS`: "J&F", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay". The
-    per-frame values are `frames[name][object_id]["J" or "F"][frame_name]`. With categories, `mean` also holds "G" and
-    "J-Seen", "J-Unseen", "F-Seen", "F-Unseen" as far as there are such objects.
+    `columns`: those of `metrics.STATISTICS` ("J&F", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+    for DAVIS and YouTube-VOS, others for other metrics; an object may lack some. The per-frame values are
+    `frames[name][object_id]["J" or "F"][frame_name]`. `mean` may also hold figures of groups of objects, for
+    YouTube-VOS "G" and "J-Seen", "J-Unseen", "F-Seen", "F-Unseen" as far as there are such objects. `over` says in a
+    word what `mean` is the mean over, `unit` what the keys of `sequences` are.
     """
 
     mean: dict[str, float]
     sequences: dict[str, dict[int, dict[str, float]]]
     frames: dict[str, dict[int, FrameValues]]
+    columns: tuple[str, ...] = STATISTICS
+    over: str = "objects"
+    unit: str = "sequence"
+
+    @property
+    def groups(self) -> list[str]:
+        """The figures of `mean` that are of groups of objects."""
+        return [key for key in self.mean if key not in self.columns]
 
     def sequence_mean(self, name: str) -> dict[str, float]:
-        """Return the mean over the objects of one sequence, by the keys of `metrics.STATISTICS`."""
-        return _mean(list(self.sequences[name].values()))
+        """Return the mean over the objects of one sequence, by the keys of `columns`."""
+        return mean_figures(list(self.sequences[name].values()), self.columns)
 
 
 def score_folders(
@@ -56,7 +66,7 @@ def score_folders(
     included, and J and F are averaged over the objects of seen and of unseen categories, G being the mean of the four;
     where one kind does not occur, of the other two. This fits a part of YouTube-VOS's training videos that was held
     out: their Annotations folder as `gt_root`, the list of held-out videos as `sequences`, the training meta.json as
-    `meta`, and as `seen_categories` those of the videos that were trained on (see `score_inputs.read_seen`).
+    `meta`, and as `seen_categories` those of the videos that were trained on (see `scoring.inputs.read_seen`).
 
     Objects are the ids that the ground truth shows in its first or any scored frame; 255 is an id like others.
     A predicted id that the ground truth lacks is an error, as in the official DAVIS toolkit, which refuses ids above
@@ -71,14 +81,10 @@ def score_folders(
         ValueError: before any mask is read, naming all unknown sequences, missing frames and sizes that differ; later
             for masks that are no ids, for predicted ids that the ground truth lacks, for objects without a category.
     """
-    if workers < 0:
-        raise ValueError(f"workers must be 0 (no processes) or more, received {workers}.")
-    plans = plan_sequences(gt_root, pred_root, sequences=sequences, skip_last=meta is None)
+    require_workers(workers)
+    plans = plan_sequences(gt_root, pred_root, sequences=sequences, skip_last=meta is None, single_object=single_object)
     seen = None if meta is None else read_seen(meta, seen_categories)
-    jobs = [
-        ScoreJob(plan=plan, single_object=single_object, bound_th=bound_th, from_entry=meta is not None)
-        for plan in plans
-    ]
+    jobs = [ScoreJob(plan=plan, bound_th=bound_th, from_entry=meta is not None) for plan in plans]
     results = score_sequences(jobs, workers, show_progress)
     _refuse_unknown_ids(results, Path(pred_root))
     return make_report({result.name: result.frames for result in results}, seen)
@@ -94,27 +100,53 @@ def make_report(frames: dict[str, dict[int, FrameValues]], seen: dict[str, dict[
         name: {key: summary(list(v["J"].values()), list(v["F"].values())) for key, v in objects.items()}
         for name, objects in frames.items()
     }
-    empty = [name for name, objects in sequences.items() if not objects]
-    if len(empty) == len(sequences):
-        raise ValueError("the ground truth shows no object in any scored sequence; expected masks with ids above 0.")
-    if empty:
-        logger.warning("no object to score in %s: left out of the mean.", ", ".join(empty))
-    mean = _mean([figures for objects in sequences.values() for figures in objects.values()])
+    require_objects(sequences)
+    mean = mean_figures([figures for objects in sequences.values() for figures in objects.values()])
     if seen is not None:
         mean |= _seen_unseen(sequences, seen)
     return Report(mean=mean, sequences=sequences, frames=frames)
 
 
+def collect_report(
+    sequences: dict[str, dict[int, dict[str, float]]],
+    frames: dict[str, dict[int, FrameValues]],
+    columns: tuple[str, ...],
+) -> Report:
+    """Make a report of figures by sequence and object; the means are over all objects that have the figure.
+
+    Raises:
+        ValueError: when there is no object at all.
+    """
+    require_objects(sequences)
+    mean = mean_figures([figures for objects in sequences.values() for figures in objects.values()], columns)
+    return Report(mean=mean, sequences=sequences, frames=frames, columns=columns)
+
+
+def require_objects(sequences: Mapping[str, Mapping[int, object]]) -> None:
+    """Say which sequences have no object; raise ValueError if none has."""
+    empty = [name for name, objects in sequences.items() if not objects]
+    if len(empty) == len(sequences):
+        raise ValueError("the ground truth shows no object in any scored sequence; expected masks with ids above 0.")
+    if empty:
+        logger.warning("no object to score in %s: left out of the mean.", ", ".join(empty))
+
+
+def mean_figures(objects: Sequence[Mapping[str, float]], columns: Sequence[str] = STATISTICS) -> dict[str, float]:
+    """Return each figure's mean over the objects that have it, by the keys of `columns`."""
+    values = {key: [one[key] for one in objects if key in one] for key in columns}
+    return {key: sum(found) / len(found) for key, found in values.items() if found}
+
+
 def format_table(report: Report, objects: bool = False) -> str:
     """Return the report as aligned text, in percent: a row for each sequence (and object, if asked), then the mean."""
-    rows = [["sequence", "objects", *STATISTICS]]
+    rows = [[report.unit, "objects", *report.columns]]
     for name, figures in report.sequences.items():
         if figures:
-            rows.append([name, str(len(figures)), *_percent(report.sequence_mean(name))])
+            rows.append([name, str(len(figures)), *_percent(report.sequence_mean(name), report.columns)])
         if objects and len(figures) > 1:
-            rows += [[f"  {name} / {key}", "", *_percent(values)] for key, values in figures.items()]
+            rows += [[f"  {name} / {key}", "", *_percent(values, report.columns)] for key, values in figures.items()]
     count = sum(len(figures) for figures in report.sequences.values())
-    rows.append(["mean over objects", str(count), *_percent(report.mean)])
+    rows.append([f"mean over {report.over}", str(count), *_percent(report.mean, report.columns)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -124,7 +156,7 @@ def format_table(report: Report, objects: bool = False) -> str:
     ]
     rule = "-" * len(lines[0])
     lines = [lines[0], rule, *lines[1:-1], rule, lines[-1]]
-    groups = [f"{key} {100 * report.mean[key]:.1f}" for key in ("G", *_GROUPS) if key in report.mean]
+    groups = [f"{key} {100 * report.mean[key]:.1f}" for key in report.groups]
     return "\n".join(lines + (["  ".join(groups)] if groups else []))
 
 
@@ -134,7 +166,7 @@ def write_json(report: Report, path: PathLike) -> None:
     Raises:
         OSError: when the file cannot be written.
     """
-    content = {"mean": report.mean, "sequences": report.sequences, "frames": report.frames}
+    content = {"columns": report.columns, "mean": report.mean, "sequences": report.sequences, "frames": report.frames}
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -153,7 +185,9 @@ def read_json(path: PathLike) -> Report:
         content = json.loads(path.read_text(encoding="utf-8"))
         sequences = {n: {int(k): v for k, v in objects.items()} for n, objects in content["sequences"].items()}
         frames = {n: {int(k): v for k, v in objects.items()} for n, objects in content["frames"].items()}
-        return Report(mean=content["mean"], sequences=sequences, frames=frames)
+        columns = tuple(content.get("columns", STATISTICS))
+        words = {key: content[key] for key in ("over", "unit") if key in content}
+        return Report(mean=content["mean"], sequences=sequences, frames=frames, columns=columns, **words)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not a report of the scorer ({error!r}); score again.") from error
 
@@ -166,24 +200,20 @@ def write_csv(report: Report, path: PathLike) -> None:
     """
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        groups = [key for key in ("G", *_GROUPS) if key in report.mean]
-        writer.writerow(["level", "sequence", "object", *STATISTICS, *groups])
-        writer.writerow(["global", "", "", *(report.mean[key] for key in (*STATISTICS, *groups))])
+        columns, blank = (*report.columns, *report.groups), [""] * len(report.groups)
+        writer.writerow(["level", "sequence", "object", *columns])
+        writer.writerow(["global", "", "", *(report.mean.get(key, "") for key in columns)])
         for name, objects in report.sequences.items():
             if objects:
                 mean = report.sequence_mean(name)
-                writer.writerow(["sequence", name, "", *(mean[key] for key in STATISTICS)] + [""] * len(groups))
+                writer.writerow(["sequence", name, "", *(mean.get(key, "") for key in report.columns), *blank])
             for key, figures in objects.items():
-                writer.writerow(["object", name, key, *(figures[k] for k in STATISTICS)] + [""] * len(groups))
+                writer.writerow(["object", name, key, *(figures.get(k, "") for k in report.columns), *blank])
 
 
-def _mean(figures: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {key: sum(one[key] for one in figures) / len(figures) for key in STATISTICS}
-
-
-def _percent(figures: dict[str, float]) -> list[str]:
+def _percent(figures: Mapping[str, float], columns: Sequence[str]) -> list[str]:
     # Adding zero turns a rounded -0.0 into 0.0.
-    return [f"{round(100 * figures[key], 1) + 0.0:.1f}" for key in STATISTICS]
+    return [f"{round(100 * figures[key], 1) + 0.0:.1f}" if key in figures else "-" for key in columns]
 
 
 def _refuse_unknown_ids(results: Sequence[SequenceScores], pred_root: Path) -> None:

@@ -20,7 +20,6 @@ import numpy as np
 from inference.metrics import mask_scores
 from inference.scoring.inputs import plan_sequences
 from util.cli import run
-from util.files.palette import object_ids, read_mask
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -80,14 +79,12 @@ def _pairs(config: BenchmarkConfig) -> Iterator[Pair]:
     if config.gt is None or config.pred is None:
         yield from _generated_pairs(config)
         return
-    for plan in plan_sequences(config.gt, config.pred, sequences=sorted(p.name for p in config.pred.iterdir())):
+    names = sorted(path.name for path in config.pred.iterdir())
+    for plan in plan_sequences(config.gt, config.pred, sequences=names, single_object=config.single_object):
         for frame in plan.scored:
-            gt, pred = (read_mask(folder / f"{frame}.png") for folder in (plan.gt_dir, plan.pred_dir))
-            if config.single_object:
-                yield gt > 0, pred > 0
-                continue
-            for key in object_ids(gt):
-                yield gt == key, pred == key
+            gt, pred = plan.gt.read(frame), plan.pred.read(frame)
+            for key, mask in gt.masks.items():
+                yield mask, pred.mask(key)
 
 
 def _generated_pairs(config: BenchmarkConfig) -> Iterator[Pair]:

@@ -67,7 +67,6 @@ NOT_MIRRORED_YET: set[str] = {
     "inference/interface.py",
     "inference/memory/long_term.py",
     "inference/memory/objects.py",
-    "inference/scoring/inputs.py",
     "inference/scoring/official.py",
     "inference/scoring/sequences.py",
     "util/comparison.py",

@@ -1,17 +1,16 @@
 """Reading and scoring the masks of sequences, in this process or in several."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
+from typing import TypeVar
 
 from inference.metrics import mask_scores
 from inference.scoring.inputs import SequencePlan
-from util.files.palette import object_ids, read_mask
 from util.parallel.workers import map_processes
 from util.run.progress import with_progress
 
+J = TypeVar("J")
+R = TypeVar("R")
 # Of one object: "J" and "F", each a value for every scored frame, by the frame's name.
 FrameValues = dict[str, dict[str, float]]
 
@@ -21,7 +20,6 @@ class ScoreJob:
     """One sequence and how to score it; `from_entry`: an object counts only after the frame where it appears."""
 
     plan: SequencePlan
-    single_object: bool = False
     bound_th: float = 0.008
     from_entry: bool = False
 
@@ -47,18 +45,16 @@ def score_sequence(job: ScoreJob) -> SequenceScores:
     predicted: dict[int, str] = {}
     scores: dict[tuple[int, int], tuple[float, float]] = {}
     for index, name in enumerate(names):
-        gt = _read_ids(plan.gt_dir / f"{name}.png", job.single_object)
-        shown = object_ids(gt)
-        for key in shown:
+        gt = plan.gt.read(name)
+        for key in gt.masks:
             entered.setdefault(key, index)
         if index == 0:
             continue
-        pred = _read_ids(plan.pred_dir / f"{name}.png", job.single_object)
-        found = object_ids(pred)
-        for key in found:
+        pred = plan.pred.read(name)
+        for key in pred.masks:
             predicted.setdefault(key, name)
-        for key in {*shown, *found}:
-            scores[key, index] = mask_scores(gt == key, pred == key, job.bound_th)
+        for key in {*gt.masks, *pred.masks}:
+            scores[key, index] = mask_scores(gt.mask(key), pred.mask(key), job.bound_th)
     frames: dict[int, FrameValues] = {}
     for key in sorted(entered):
         first = entered[key] + 1 if job.from_entry else 1
@@ -74,25 +70,39 @@ def score_sequence(job: ScoreJob) -> SequenceScores:
 
 
 def score_sequences(jobs: Sequence[ScoreJob], workers: int = 0, show_progress: bool = False) -> list[SequenceScores]:
-    """Score all sequences, the results in the order of `jobs`; workers: processes (0: none but this one).
+    """Score all sequences, the results in the order of `jobs`; raises as `map_sequences` and `score_sequence`."""
+    return map_sequences(score_sequence, jobs, [len(job.plan.scored) for job in jobs], workers, show_progress)
+
+
+def map_sequences(
+    function: Callable[[J], R], jobs: Sequence[J], frames: Sequence[int], workers: int = 0, show_progress: bool = False
+) -> list[R]:
+    """Return `function` of every job, in order.
+
+    Args:
+        function: what scores a job, importable.
+        jobs: one a sequence, picklable.
+        frames: how many frames each has.
+        workers: processes to score with (0: none but this one).
+        show_progress: whether to show a bar on stderr.
 
     Raises:
-        ValueError: for a file that holds no object ids.
+        ValueError: when `workers` is negative, and what `function` raises.
         ChildProcessError: when a process dies.
     """
+    require_workers(workers)
     # Long sequences first: no process is left alone with one at the end.
-    order = sorted(range(len(jobs)), key=lambda position: -len(jobs[position].plan.scored))
-    longest_first = [jobs[position] for position in order]
-    scored: Iterator[tuple[ScoreJob, SequenceScores]] = zip(
-        longest_first, map_processes(score_sequence, longest_first, max(workers, 1)), strict=True
+    order = sorted(range(len(jobs)), key=lambda position: -frames[position])
+    scored: Iterator[tuple[int, R]] = zip(
+        order, map_processes(function, [jobs[position] for position in order], max(workers, 1)), strict=True
     )
     if show_progress:
-        total = sum(len(job.plan.scored) for job in jobs)
-        scored = with_progress(scored, total, "scoring", units=lambda pair: len(pair[0].plan.scored))
-    results = dict(zip(order, (scores for _, scores in scored), strict=True))
+        scored = with_progress(scored, sum(frames), "scoring", units=lambda pair: frames[pair[0]])
+    results = dict(scored)
     return [results[position] for position in range(len(jobs))]
 
 
-def _read_ids(path: Path, single_object: bool) -> np.ndarray:
-    ids = read_mask(path)
-    return (ids > 0).astype(np.uint8) if single_object else ids
+def require_workers(workers: int) -> None:
+    """Raise ValueError for a negative number of processes."""
+    if workers < 0:
+        raise ValueError(f"workers must be 0 (no processes) or more, received {workers}.")

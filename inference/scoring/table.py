@@ -1,36 +1,18 @@
 """The table of metrics: how the results of a benchmark are scored, by name."""
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from inference.report import Report, score_folders
+from inference.scoring.burst import score_burst
+from inference.scoring.inputs import ScoreTask
+from inference.scoring.lvos import score_lvos
+from inference.scoring.mose2 import score_mose2
+from inference.scoring.sav import score_sav
+from inference.scoring.vost import score_vost
 
-
-@dataclass(frozen=True, kw_only=True)
-class ScoreTask:
-    """What is to be scored.
-
-    Attributes:
-        truth: the ground truth.
-        masks: the results, laid out like it.
-        sequences: the names of the videos that count; None for all that `truth` has.
-        single_object: everything that is not zero is one object, id 1.
-        meta: the file that the metric reads beside the masks, for example a meta.json.
-        names: the metric's list of names, for example the seen categories.
-        workers: processes to score with, 0 for none but this one.
-        show_progress: whether to show a bar on stderr.
-    """
-
-    truth: Path
-    masks: Path
-    sequences: Sequence[str] | None = None
-    single_object: bool = False
-    meta: Path | None = None
-    names: Path | None = None
-    workers: int = 0
-    show_progress: bool = False
+__all__ = ["METRICS", "Metric", "ScoreTask", "find_metric"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +41,10 @@ def _davis(task: ScoreTask) -> Report:
     )
 
 
+def _davis16(task: ScoreTask) -> Report:
+    return _davis(replace(task, single_object=True))
+
+
 def _youtube(task: ScoreTask) -> Report:
     return score_folders(
         task.truth,
@@ -73,9 +59,15 @@ def _youtube(task: ScoreTask) -> Report:
 
 METRICS = {
     "davis": Metric(words="J&F without the first and the last frame, mean over objects", score=_davis),
+    "davis16": Metric(words="the same, everything that is not zero being one object", score=_davis16),
     "youtube": Metric(
         words="J and F of seen and unseen categories after an object's first frame", score=_youtube, meta="meta.json"
     ),
+    "mose2": Metric(words="J&F with a dot, disappearance and reappearance", score=score_mose2),
+    "lvos": Metric(words="J and F of seen and unseen videos, V", score=score_lvos),
+    "vost": Metric(words="J over all frames and over the last quarter", score=score_vost),
+    "burst": Metric(words="HOTA of masks by class", score=score_burst),
+    "sav": Metric(words="J&F of objects from where they appear, each in a folder of its own or not", score=score_sav),
 }
 
 

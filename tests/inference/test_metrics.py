@@ -1,11 +1,13 @@
 import math
 
+import cv2
 import numpy as np
 import pytest
 
 from inference.metrics import (
     STATISTICS,
     boundary_measure,
+    boundary_within,
     mask_scores,
     region_similarity,
     statistics,
@@ -132,6 +134,37 @@ def test_default_radius_equals_the_definition() -> None:
     generator = np.random.default_rng(0)
     gt, pred = generator.random((2, 40, 130)) < 0.01  # diagonal 136.01..., times 0.008: above 1, so radius 2
     assert boundary_measure(gt, pred) == pytest.approx(boundary_measure_by_definition(gt, pred, 2), abs=1e-12)
+
+
+@pytest.mark.parametrize("radius", [0.32, 0.55, 0.6, 1.0, 1.6, 1.7531, 2.0, 2.5, 3.92, 8.0078])
+def test_a_fractional_radius_is_opencvs_dilation_by_scikit_images_disk(radius: float) -> None:
+    generator = np.random.default_rng(2)
+    along = np.arange(-radius, radius + 1)
+    x, y = np.meshgrid(along, along)
+    disk = (x**2 + y**2 <= radius**2).astype(np.uint8)
+    gt, pred = np.zeros((2, 40, 50), bool)
+    for mask in (gt, pred):
+        for _ in range(3):
+            top, left, height, width = generator.integers(1, 30, 4)
+            mask[top : top + height, left : left + width] ^= True
+    edges = []
+    for mask in (gt, pred):
+        edge = np.zeros(mask.shape, np.uint8)
+        for point in boundary_by_definition(mask):
+            edge[point] = 1
+        edges.append(edge)
+    matched = [
+        np.count_nonzero(a * cv2.dilate(b, disk)) / np.count_nonzero(a)
+        for a, b in ((edges[0], edges[1]), (edges[1], edges[0]))
+    ]
+    [value] = boundary_within(gt, pred, [radius])
+    assert 0 < value < 1 and value == pytest.approx(2 * matched[0] * matched[1] / sum(matched), abs=1e-12)
+
+
+def test_several_radii_at_once() -> None:
+    gt, pred = square(5, 5, 8), square(6, 8, 7)
+    assert boundary_within(gt, pred, [0, 1, 2.5]) == [boundary_within(gt, pred, [radius])[0] for radius in (0, 1, 2.5)]
+    assert boundary_within(gt, pred, [1])[0] == boundary_measure(gt, pred, bound_th=1)
 
 
 def test_stacks_score_each_frame() -> None:

@@ -10,7 +10,8 @@ from PIL import Image
 
 from inference.metrics import STATISTICS, mask_scores, statistics
 from inference.report import Report, format_table, make_report, read_json, score_folders, write_csv, write_json
-from inference.scoring.inputs import png_size, read_sequence_list
+from inference.scoring.inputs import read_sequence_list
+from inference.scoring.masks import png_size
 
 HEIGHT, WIDTH = 24, 32
 Videos = dict[str, list[np.ndarray]]
@@ -151,7 +152,7 @@ def test_names_every_problem_before_any_mask_is_read(pair: tuple[Path, Path], mo
     (pred / "bee").rename(pred / "wasp")
     save(gt, {"dot": [frame(id1=(0, 0))] * 2})
     save(pred, {"dot": [frame(id1=(0, 0))] * 2})
-    monkeypatch.setattr("inference.scoring.sequences.read_mask", lambda path: pytest.fail(f"{path} was read"))
+    monkeypatch.setattr("inference.scoring.masks.read_mask", lambda path: pytest.fail(f"{path} was read"))
     with pytest.raises(ValueError) as error:
         score_folders(gt, pred)
     message = str(error.value)

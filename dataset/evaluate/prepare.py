@@ -31,6 +31,11 @@ class Resizing:
         return pixels * _USUAL_SIZE**2 < self.native_below * size**2
 
 
+def size_without_enlarging(shape: tuple[int, ...], size: int) -> int:
+    """Return `size`, or -1 for a picture of (height, width, ...) whose shorter side has no more pixels than that."""
+    return -1 if size != -1 and min(shape[:2]) <= size else size
+
+
 def prepare_image(rgb_HW3: np.ndarray, size: int, bicubic: bool = False) -> Tensor:
     """Return an RGB picture as [3,h,w] float32, ImageNet-normalised, with a shorter side of `size` (-1: as it is)."""
     height, width = _target(rgb_HW3.shape[:2], size)

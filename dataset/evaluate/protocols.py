@@ -26,6 +26,7 @@ class Rules:
         first_frame: every video needs a mask for its first frame.
         annotated_only: only frames with a mask are wanted.
         scored: whether the masks are a full ground truth that results can be scored against.
+        enlarge: smaller videos are enlarged to the usual size, as in the published results.
         archive: the layout of the archive that the benchmark's server takes, if there is one.
         metric: how results are scored, a row of `inference.scoring.table.METRICS`.
     """
@@ -36,6 +37,7 @@ class Rules:
     first_frame: bool = False
     annotated_only: bool = False
     scored: bool = False
+    enlarge: bool = True
     archive: Literal["davis", "youtube"] | None = None
     metric: str = "davis"
 
@@ -92,7 +94,7 @@ _DAVIS_2017 = Rules(rule="first", first_frame=True, scored=True, archive="davis"
 _YOUTUBE = Rules(rule="new", archive="youtube", metric="youtube")
 _LONG = Rules(rule="first", annotated_only=True, scored=True)
 # The sample's late objects are given when they enter; in DAVIS all are there in the first frame.
-_SAMPLE = replace(_DAVIS_2017, rule="new")
+_SAMPLE = replace(_DAVIS_2017, rule="new", enlarge=False)
 
 BENCHMARKS: dict[str, Benchmark] = {
     "d16": Benchmark(root=Path("data/DAVIS/2016"), find=davis_2016, splits={"val": _DAVIS_2016, "train": _DAVIS_2016}),
@@ -109,7 +111,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "y19": Benchmark(root=Path("data/YouTube"), find=youtube_vos, splits={"val": _YOUTUBE, "test": _YOUTUBE}),
     "lv1": Benchmark(root=Path("data/long_video_set"), find=long_videos, splits={"val": _LONG}),
     "lv3": Benchmark(root=Path("data/long_video_set"), find=long_videos, splits={"val": replace(_LONG, mem_every=10)}),
-    "g": Benchmark(root=Path("data/generic"), find=generic, splits={"val": Rules(rule="every")}),
+    "g": Benchmark(root=Path("data/generic"), find=generic, splits={"val": Rules(rule="every", enlarge=False)}),
     "sample": Benchmark(
         root=Path("data/sample"), find=davis_2017, splits={"val": _SAMPLE, "train": _SAMPLE}, made=make_sample
     ),

@@ -16,7 +16,7 @@ from dataset.disk.frames import FolderFrames, FrameSource, open_frames
 from dataset.disk.meta import required_frames
 from dataset.evaluate.match import match_masks, some
 from dataset.evaluate.prefetch import prefetch
-from dataset.evaluate.prepare import Resizing, prepare_image, prepare_mask
+from dataset.evaluate.prepare import Resizing, prepare_image, prepare_mask, size_without_enlarging
 from dataset.evaluate.prompts import Prompt, read_prompt
 from dataset.evaluate.protocols import EvaluationSet, MaskRule, find_evaluation_set
 
@@ -31,6 +31,7 @@ class VideoFrame:
         name: the file name without suffix, or the number of a video file's frame.
         image: [3,h,w] float32, ImageNet-normalised, resized.
         mask: [h,w] int64 object ids that are given at this frame, resized with nearest neighbour; or None.
+        given: [H,W] ids, `mask` as it was given.
         object_ids: the ids that `mask` gives; everything else in the frame keeps its prediction. None without a mask.
         rgb: [H,W,3] uint8, the original picture.
         wanted: whether the benchmark asks for this frame's result.
@@ -40,6 +41,7 @@ class VideoFrame:
     name: str
     image: Tensor
     mask: Tensor | None
+    given: np.ndarray | None
     object_ids: list[int] | None
     rgb: np.ndarray
     wanted: bool
@@ -58,6 +60,7 @@ class Video:
         rule: MaskRule = "every",
         binary: bool = False,
         wanted: Iterable[str] | None = None,
+        enlarge: bool = True,
     ) -> None:
         """Join frames and masks.
 
@@ -68,6 +71,7 @@ class Video:
             rule: which of the masks are given: the "first" only; of each the ids that are "new"; "every" one.
             binary: take everything that is not zero for one object with id 1.
             wanted: the frames whose results are asked for; None for all.
+            enlarge: work at the size asked for even where the video's own is smaller.
         """
         self.name = name
         self.path = source.path
@@ -76,6 +80,7 @@ class Video:
         self._masks = dict([first]) if rule == "first" else dict(masks)
         self._rule = rule
         self._binary = binary
+        self._enlarge = enlarge
         self._wanted = None if wanted is None else frozenset(wanted)
 
     def __len__(self) -> int:
@@ -116,7 +121,8 @@ class Video:
         """Yield every frame in order, those of files read ahead in a thread; close the iterator to stop early.
 
         Args:
-            size: the shorter side of `image` and `mask` in pixels; -1 keeps the video's own size.
+            size: the shorter side of `image` and `mask` in pixels; -1 keeps the video's own size, and so does a size
+                that is larger, but for a video that is to be enlarged.
             resizing: how to get there; the defaults of `Resizing` by default.
 
         Raises:
@@ -141,12 +147,15 @@ class Video:
                     f"{shape[1]}x{shape[0]}. Resize all frames to one size."
                 )
             shape = rgb.shape
+            if not self._enlarge:
+                size = size_without_enlarging(shape, size)
             given, ids = self._given_mask(name, rgb, seen)
             seen.update(ids or ())
             yield VideoFrame(
                 name=name,
                 image=prepare_image(rgb, size, resizing.bicubic),
                 mask=None if given is None else prepare_mask(given, size),
+                given=given,
                 object_ids=ids,
                 rgb=rgb,
                 wanted=self._wanted is None or name in self._wanted,
@@ -204,7 +213,11 @@ class Video:
 
 
 def open_video(
-    frames: str | os.PathLike[str], masks: str | os.PathLike[str], *, allow_truncated: bool = False
+    frames: str | os.PathLike[str],
+    masks: str | os.PathLike[str],
+    *,
+    allow_truncated: bool = False,
+    enlarge: bool = True,
 ) -> Video:
     """Open a user's own video.
 
@@ -213,6 +226,7 @@ def open_video(
         masks: one mask PNG for the first frame, or a folder of PNGs named like the frames that they belong to (for a
             video file: by number, counted from 0). Every mask counts: later ones correct or add the objects they show.
         allow_truncated: take a video file that ends early as it is.
+        enlarge: as for `Video`.
 
     Raises:
         FileNotFoundError: when one of them is missing.
@@ -223,10 +237,10 @@ def open_video(
     name = path.stem if path.is_file() else path.resolve().name
     if masks.is_file():
         first = FIRST_OF_FILE if isinstance(source, VideoFileFrames) else source.names[0]
-        return Video(name, source, {first: masks})
+        return Video(name, source, {first: masks}, enlarge=enlarge)
     if not masks.is_dir():
         raise FileNotFoundError(f"mask {masks} does not exist: expected a mask PNG or a folder of them.")
-    return Video(name, source, match_masks(source, masks))
+    return Video(name, source, match_masks(source, masks), enlarge=enlarge)
 
 
 def open_dataset(
@@ -266,7 +280,17 @@ def open_videos(evaluation: EvaluationSet) -> list[Video]:
             raise FileNotFoundError(
                 f"video {source.path} lacks {len(absent)} frames that are to be written: {some(absent)}."
             )
-        videos.append(Video(name, source, masks, rule=evaluation.rule, binary=evaluation.binary, wanted=wanted))
+        videos.append(
+            Video(
+                name,
+                source,
+                masks,
+                rule=evaluation.rule,
+                binary=evaluation.binary,
+                wanted=wanted,
+                enlarge=evaluation.enlarge,
+            )
+        )
     return videos
 
 

@@ -25,10 +25,10 @@ import torch
 from dataset.evaluate.protocols import EvaluationSet, find_evaluation_set
 from dataset.evaluate.video import Video, open_video, open_videos
 from inference.eval_config import EvalConfig, check_abilities, check_flags, parse
-from inference.eval_places import SCORES, beside, check_places, inputs, output_folder, places, written_places
+from inference.eval_places import SCORES, archive_of, check_places, inputs, output_folder, places, written_places
 from inference.output.places import check_apart, claim, is_apart
 from inference.output.record import VideoResult, digest, open_output, read_result, results_table, write_result
-from inference.output.submission import write_submission
+from inference.output.submission import pack_results
 from inference.output.writer import ResultWriter, is_finished
 from inference.propagate import Stopwatch, Variant, build_variants, propagate
 from inference.report import Report, format_table, write_csv, write_json
@@ -40,6 +40,7 @@ from model.network import VOSNetwork
 from model.weights import load_checkpoint
 from util import cli
 from util.device import peak_memory_bytes, resolve_precision, select_device
+from util.files.hub import local_checkpoint
 from util.parallel import distributed
 from util.run.progress import CurrentStderr
 
@@ -231,9 +232,9 @@ def write_scores(report: Report, output: Path) -> None:
 def pack(evaluation: EvaluationSet, videos: list[Video], output: Path) -> None:
     """Pack the masks for the benchmark's server, and print where."""
     assert evaluation.archive is not None
-    archive = beside(output, ".zip")
+    archive = archive_of(output, evaluation.archive)
     claim(output, [archive])
-    print(f"archive: {write_submission(output, archive, videos, evaluation.archive)}")  # noqa: T201
+    print(f"archive: {pack_results(output, archive, videos, evaluation)}")  # noqa: T201
 
 
 def describe_task(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Any]:
@@ -252,7 +253,7 @@ def open_writer(config: EvalConfig, video: Video, output: Path) -> AbstractConte
     """Return what writes a video's results, or a context without a writer for a mere benchmark."""
     if not config.writes:
         return nullcontext()
-    return ResultWriter(output / video.name, **places(config, output, video.name))
+    return ResultWriter(output / video.name, objects=video.objects, **places(config, output, video.name))
 
 
 def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> dict[str, VideoResult]:
@@ -262,7 +263,7 @@ def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> d
         result = read_result(output, video.name)
         names = video.frame_names if config.save_all else video.wanted_names
         others = places(config, output, video.name)
-        if result is not None and is_finished(names, output / video.name, **others):
+        if result is not None and is_finished(names, output / video.name, objects=video.objects, **others):
             finished[video.name] = result
     return finished
 
@@ -272,8 +273,9 @@ def load_model(config: EvalConfig) -> tuple[VOSNetwork, str]:
     if config.checkpoint is None:
         assert config.model is not None
         return build_model(config.model, size=config.model_size), f"random {config.model} {config.model_size}"
-    origin = digest(config.checkpoint)  # first, since it names a missing file
-    return load_checkpoint(config.checkpoint), origin
+    path = local_checkpoint(config.checkpoint)
+    origin = digest(path)  # first, since it names a missing file
+    return load_checkpoint(path), origin
 
 
 if __name__ == "__main__":

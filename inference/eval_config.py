@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from dataset.evaluate.protocols import DATASETS, EvaluationSet, published_mem_every
+from dataset.evaluate.protocols import DATASETS, EvaluationSet, published_rules
 from inference.config import InferenceConfig
 from inference.scoring.official import require_official
 from util import cli
@@ -17,9 +17,10 @@ class EvalConfig:
     """What to segment, with what, and what to make of it."""
 
     dataset: str | None = None
-    """The benchmark: d16, d17, y18, y19, lv1, lv3, g (folders of one's own) or sample (generated)."""
+    """The benchmark: d16, d17, y18, y19, lv1, lv3, mose, mose2, lvos, lvos2, vost, burst, sav; g (folders of one's
+    own) or sample (generated)."""
     split: str = "val"
-    """val; test-dev (d17), test (y18, y19), train (d16, d17, sample)."""
+    """val; test-dev (d17), test (y18, y19, lvos, lvos2, vost, burst, sav), train (most)."""
     root: Path | None = None
     """The data set's folder (default: its place under data/)."""
     sparse: bool = False
@@ -111,13 +112,13 @@ class EvalConfig:
 
 
 def parse(words: Sequence[str], prog: str, description: str) -> EvalConfig:
-    """Read a command line; the benchmark decides how often its published results memorise a frame.
+    """Read a command line; the benchmark decides at what size, and how often, its published results memorise a frame.
 
     Exits with status 2 and one line if the words are wrong.
     """
     benchmark = cli.given(words, ("dataset", "split"))
-    mem_every = published_mem_every(benchmark.get("dataset", ""), benchmark.get("split", EvalConfig.split))
-    usual = EvalConfig(inference=InferenceConfig(mem_every=mem_every))
+    rules = published_rules(benchmark.get("dataset", ""), benchmark.get("split", EvalConfig.split))
+    usual = EvalConfig(size=rules.size, inference=InferenceConfig(mem_every=rules.mem_every))
     return cli.parse(with_defaults(usual), prog, description, words)
 
 

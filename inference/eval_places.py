@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from dataset.evaluate.protocols import EvaluationSet
+from dataset.evaluate.protocols import EvaluationSet, published_rules
 from dataset.evaluate.video import Video
 from inference.eval_config import EvalConfig
 from inference.output.places import check_apart
@@ -44,7 +44,14 @@ def written_places(config: EvalConfig, output: Path, videos: Sequence[str]) -> l
         found += [output / video, *(place for place in others.values() if isinstance(place, Path))]
     if config.scores and not config.official:
         found += [output / name for name in SCORES]
-    return [*found, beside(output, ".zip")] if config.packs else found
+    if config.packs:
+        found.append(archive_of(output, published_rules(config.dataset or "", config.split).archive))
+    return found
+
+
+def archive_of(output: Path, archive: str | None) -> Path:
+    """Return where the masks of an output folder are packed for a server, by `Rules.archive`."""
+    return beside(output, ".json" if archive == "burst" else ".zip")
 
 
 def output_folder(config: EvalConfig, evaluation: EvaluationSet | None, videos: Sequence[Video]) -> Path:
@@ -71,11 +78,11 @@ def name_of(checkpoint: Path) -> str:
 
 def check_places(config: EvalConfig, evaluation: EvaluationSet | None, output: Path) -> None:
     """Raise ValueError if results would go into what is read."""
-    archive = beside(output, ".zip")
+    others = [beside(output, end) for end in ("_probs", "_coco", ".zip", ".json")]
     if config.writes and config.segments:
-        check_apart([output, beside(output, "_probs"), beside(output, "_coco"), archive], inputs(config, evaluation))
+        check_apart([output, *others], inputs(config, evaluation))
     elif config.packs:
-        check_apart([archive], inputs(config, evaluation))
+        check_apart(others, inputs(config, evaluation))
 
 
 def inputs(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Path]:
@@ -84,5 +91,5 @@ def inputs(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Pa
     if evaluation is not None:
         given |= {f"the frames of {evaluation.name} in": evaluation.frames}
         given |= {f"the masks of {evaluation.name} in": evaluation.annotations}
-        given |= {f"the list of {evaluation.name} in": evaluation.meta}
+        given |= {f"the list of {evaluation.name} in": evaluation.meta or evaluation.metric_meta}
     return {what: path for what, path in given.items() if path is not None}

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from dataset.disk.arrays import Frames, to_rgb
 from dataset.evaluate.own import open_own
-from dataset.evaluate.prepare import prepare_image, prepare_mask, size_without_enlarging
+from dataset.evaluate.prepare import VideoFrame, prepare_image, prepare_mask, size_without_enlarging
 from dataset.evaluate.prompts import Masks, read_prompt, to_prompt
-from dataset.evaluate.video import Video, VideoFrame
+from dataset.evaluate.video import Video
 from inference.config import InferenceConfig
 from inference.interface import VOSSegmenter
 from inference.segmenter import build_segmenter

@@ -56,13 +56,13 @@ NOT_MIRRORED_YET: set[str] = {
     "dataset/disk/recognise.py",
     "dataset/disk/selective_search.py",
     "dataset/evaluate/annotated.py",
-    "dataset/evaluate/match.py",
     "dataset/evaluate/own.py",
     "dataset/evaluate/prefetch.py",
     "dataset/evaluate/prompts.py",
     "dataset/evaluate/splits.py",
     "dataset/sample/scenes.py",
     "dataset/train/geometry.py",
+    "inference/eval_places.py",
     "inference/inputs.py",
     "inference/interface.py",
     "inference/memory/long_term.py",
@@ -74,7 +74,6 @@ NOT_MIRRORED_YET: set[str] = {
     "util/files/archive.py",
     "util/files/web_page.py",
     "util/parallel/workers.py",
-    "util/plot.py",
     "util/seeds.py",
 }
 

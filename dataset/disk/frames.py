@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -51,10 +51,16 @@ class FrameSource(Protocol):
 class FolderFrames:
     """Frames from a folder of images, upright, named after their files, in natural order (2 before 10)."""
 
-    def __init__(self, path: Path) -> None:
-        """Raise FileNotFoundError for a missing folder, ValueError for one without images or with a name twice."""
+    def __init__(self, path: Path, images: Sequence[str] | None = None) -> None:
+        """List the images of a folder; of `images`, file names, those alone, in that order.
+
+        Raises FileNotFoundError for a missing folder or file, ValueError for one without images or with a name twice.
+        """
         self.path = path
-        self._files = list_images(path)
+        self._files = list_images(path) if images is None else {Path(name).stem: path / name for name in images}
+        missing = [] if images is None else [file.name for file in self._files.values() if not file.is_file()]
+        if missing:
+            raise FileNotFoundError(f"{path} lacks {len(missing)} of {len(self._files)} frames, such as {missing[0]}.")
         if not self._files:
             folders = sorted(entry.name for entry in path.iterdir() if entry.is_dir())[:3]
             hint = f"; it holds folders ({', '.join(folders)}): give one of those" if folders else ""
@@ -91,9 +97,14 @@ class FolderFrames:
         for name, file in self._files.items():
             yield name, read_rgb(file, upright=True)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of all frames."""
+        return tuple(self._files.values())
+
     def at(self, index: int) -> np.ndarray:
         """Return the frame of a number, counted from 0, as [H,W,3] uint8 RGB."""
-        return read_rgb(list(self._files.values())[index], upright=True)
+        return read_rgb(self.files[index], upright=True)
 
 
 def open_frames(path: Path, *, allow_truncated: bool = False) -> FrameSource:

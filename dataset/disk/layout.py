@@ -4,7 +4,7 @@ A `Part` is a folder of videos. The functions give the part that a set's name, s
 there or not: who asks says what is missing. Which set a folder holds is for `dataset.disk.recognise` to find out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -142,6 +142,44 @@ def mose_part(base: Path) -> Part:
 def long_video_part(root: Path, name: str) -> Part:
     """Return a set of LongVideo: long_video, or long_video_x3, which is three times as long."""
     return plain_part(root / name, name=name)
+
+
+def lvos_part(base: Path) -> Part:
+    """Return a split of LVOS, whose folder is called train, valid, val or test; its meta.json names each object."""
+    return plain_part(base, "every" if base.resolve().name == "train" else "some", name=base.resolve().name)
+
+
+def vost_part(root: Path) -> Part:
+    """Return all splits of VOST at 5 frames a second, with their lists."""
+    lists = tuple(root / LISTS / f"{split}.txt" for split in ("train", "val", "test"))
+    return replace(plain_part(root, "every"), lists=lists)
+
+
+def sav_base(root: Path, split: str) -> Path:
+    """Return the folder of SA-V that holds a split: sav_val or sav_test, or the root if it is that itself."""
+    base = root / f"sav_{split}"
+    return root if not base.is_dir() and (root / f"sav_{split}.txt").is_file() else base
+
+
+def sav_part(base: Path, split: str) -> Part:
+    """Return a split of SA-V: frames at 24 a second; masks at 6, in a folder for each object; and its list."""
+    return Part(
+        name=f"sav_{split}",
+        frames=base / f"{IMAGES}_24fps",
+        masks=base / f"{MASKS}_6fps",
+        annotated="first",
+        lists=(base / f"sav_{split}.txt",),
+    )
+
+
+def burst_part(root: Path, split: str) -> Part:
+    """Return a split of BURST: frames in DATASET/SEQUENCE; `masks` holds its annotation files."""
+    return Part(name=split, frames=root / "frames" / split, masks=root / split, annotated="some")
+
+
+def first_file(*paths: Path) -> Path | None:
+    """Return the first of some files that is there."""
+    return next((path for path in paths if path.is_file()), None)
 
 
 def static_sets(root: Path) -> list[StaticSet]:

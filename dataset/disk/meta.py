@@ -22,14 +22,14 @@ def read_json(path: Path, what: str) -> Any:
         raise ValueError(f"{path} is not a JSON file ({error}); expected {what}.") from error
 
 
-def read_objects(meta: Path, field: str) -> dict[str, dict[str, Any]]:
-    """Return one field of every object in YouTube-VOS's meta.json, by video and object id.
+def read_objects(meta: Path, field: str, what: str = YOUTUBE) -> dict[str, dict[str, Any]]:
+    """Return one field of every object in YouTube-VOS's meta.json, or LVOS's (`what`), by video and object id.
 
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when it has another form, or videos with names that are none.
     """
-    content = read_json(meta, YOUTUBE)
+    content = read_json(meta, what)
     try:
         found = {
             name: {str(int(key)): entry[field] for key, entry in video["objects"].items()}
@@ -37,7 +37,7 @@ def read_objects(meta: Path, field: str) -> dict[str, dict[str, Any]]:
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f'{meta} is not a meta.json of YouTube-VOS: expected {{"videos": {{name: {{"objects": {{id: '
+            f'{meta} is not {what}: expected {{"videos": {{name: {{"objects": {{id: '
             f'{{"{field}": ...}}}}}}}}}}, it has another layout ({type(error).__name__}: {error}).'
         ) from error
     for name in found:

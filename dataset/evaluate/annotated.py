@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dataset.disk.frames import FolderFrames, list_images, read_rgb
-from dataset.evaluate.match import match_masks
+from dataset.disk.frames import FolderFrames, read_rgb
+from dataset.disk.masks import StoredMask
+from dataset.evaluate.prompts import read_prompt
 from dataset.evaluate.protocols import EvaluationSet
-from util.files.palette import read_mask
 
 
 class AnnotatedFrame(NamedTuple):
@@ -40,7 +40,7 @@ class AnnotatedVideo:
 
     name: str
     frames: tuple[Path, ...]
-    masks: Mapping[int, Path]
+    masks: Mapping[int, Path | StoredMask]
     binary: bool = False
 
     def read(self, index: int) -> AnnotatedFrame:
@@ -49,7 +49,7 @@ class AnnotatedVideo:
         Raises:
             FileNotFoundError, ValueError: for a missing or damaged file, or a mask of another size than its frame.
         """
-        rgb, ids = read_rgb(self.frames[index]), read_mask(self.masks[index])
+        rgb, (ids, _) = read_rgb(self.frames[index]), read_prompt(self.masks[index])
         if ids.shape != rgb.shape[:2]:
             raise ValueError(
                 f"mask {self.masks[index]} has {ids.shape[1]}x{ids.shape[0]} pixels, its frame {self.frames[index]} "
@@ -73,14 +73,14 @@ def open_annotated(evaluation: EvaluationSet) -> list[AnnotatedVideo]:
         )
     videos = []
     for name in evaluation.videos:
-        folder = evaluation.frames / name
-        files = list_images(folder)
-        masks = match_masks(FolderFrames(folder), evaluation.annotations / name)
-        at = {frame: index for index, frame in enumerate(files)}
+        found = evaluation.files(name)
+        source = FolderFrames(found.frames, found.images)
+        masks = found.masks(source, False)
+        at = {frame: index for index, frame in enumerate(source.names)}
         videos.append(
             AnnotatedVideo(
                 name=name,
-                frames=tuple(files.values()),
+                frames=source.files,
                 masks={at[frame]: file for frame, file in masks.items()},
                 binary=evaluation.binary,
             )

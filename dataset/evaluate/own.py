@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dataset.disk.arrays import ArrayFrames, Frames, StreamFrames, Stretch
 from dataset.disk.frames import FrameSource, open_frames
-from dataset.evaluate.match import match_masks
+from dataset.disk.masks import match_masks
 from dataset.evaluate.prompts import Masks, Prompt, by_frame, to_prompt
 from dataset.evaluate.video import Video
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from dataset.disk.masks import StoredMask
 from util.files.palette import object_ids, read_mask
 
 PathLike = str | os.PathLike[str]
@@ -37,6 +38,9 @@ class Prompt:
         return f"given for frame {self.frame}"
 
 
+GivenMask = Path | StoredMask | Prompt
+
+
 def to_prompt(mask: OneMask, frame: str) -> Path | Prompt:
     """Return a user's mask of one frame as a path, or as a checked array.
 
@@ -59,11 +63,11 @@ def to_prompt(mask: OneMask, frame: str) -> Path | Prompt:
     return Prompt(ids_HW=ids, object_ids=listed, frame=frame)
 
 
-def read_prompt(mask: Path | Prompt) -> tuple[np.ndarray, list[int]]:
+def read_prompt(mask: GivenMask) -> tuple[np.ndarray, list[int]]:
     """Return a mask's ids [H,W] and which of them are meant; raises as `util.files.palette.read_mask`."""
     if isinstance(mask, Prompt):
         return mask.ids_HW, mask.object_ids
-    ids = read_mask(mask)
+    ids = read_mask(mask) if isinstance(mask, Path) else mask.read()
     return ids, object_ids(ids)
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from dataset.disk.layout import require_folder
-from dataset.evaluate.splits import Files, Query, davis_2016, davis_2017, generic, long_videos, youtube_vos
+from dataset.evaluate.files import Files, Query, VideoFiles
+from dataset.evaluate.recent_splits import burst, lvos, mose, sav, vost
+from dataset.evaluate.splits import davis_2016, davis_2017, generic, long_videos, youtube_vos
 from dataset.sample.sample import make_sample
 
 # Which masks of a video are given: its first one; of each mask the objects that were not there before; every one.
@@ -25,9 +27,10 @@ class Rules:
         binary: everything that is not zero is one object, id 1.
         first_frame: every video needs a mask for its first frame.
         annotated_only: only frames with a mask are wanted.
+        size: pixels of the shorter side at which it is run.
+        enlarge: videos with a shorter side below that are enlarged to it.
         scored: whether the masks are a full ground truth that results can be scored against.
-        enlarge: smaller videos are enlarged to the usual size, as in the published results.
-        archive: the layout of the archive that the benchmark's server takes, if there is one.
+        archive: what the benchmark's server takes, if there is one, see `inference.output.submission.pack_results`.
         metric: how results are scored, a row of `inference.scoring.table.METRICS`.
     """
 
@@ -37,8 +40,9 @@ class Rules:
     first_frame: bool = False
     annotated_only: bool = False
     scored: bool = False
+    archive: Literal["davis", "youtube", "burst"] | None = None
+    size: int = 480
     enlarge: bool = True
-    archive: Literal["davis", "youtube"] | None = None
     metric: str = "davis"
 
 
@@ -52,7 +56,8 @@ class EvaluationSet(Rules):
         frames: the folder with a folder of frames for each video.
         annotations: the folder with a folder of masks for each video.
         videos: the videos' names in the order of the list.
-        meta: the meta.json that lists the wanted frames of each object, if there is one.
+        files: where the frames and masks of each video are.
+        meta: the file that lists the wanted frames or the given masks, if there is one.
         metric_meta: the file that the metric reads beside the masks, for example lvos's valid_meta.json.
         metric_list: its list of names, for example lvos's unseen_videos.txt.
     """
@@ -62,6 +67,7 @@ class EvaluationSet(Rules):
     frames: Path
     annotations: Path
     videos: tuple[str, ...]
+    files: Callable[[str], VideoFiles]
     meta: Path | None = None
     metric_meta: Path | None = None
     metric_list: Path | None = None
@@ -95,6 +101,14 @@ _YOUTUBE = Rules(rule="new", archive="youtube", metric="youtube")
 _LONG = Rules(rule="first", annotated_only=True, scored=True)
 # The sample's late objects are given when they enter; in DAVIS all are there in the first frame.
 _SAMPLE = replace(_DAVIS_2017, rule="new", enlarge=False)
+# The server takes the masks of all frames, the first and the last included.
+_MOSE = Rules(rule="first", first_frame=True, archive="davis")
+_MOSE_2 = replace(_MOSE, metric="mose2")
+# Objects, even the first one, may enter late: each one's first mask is given.
+_LVOS = Rules(rule="new", scored=True, metric="lvos")
+_VOST = Rules(rule="first", first_frame=True, scored=True, metric="vost")
+_BURST = Rules(rule="new", scored=True, mem_every=10, size=600, archive="burst", metric="burst")
+_SAV = Rules(rule="first", first_frame=True, annotated_only=True, scored=True, metric="sav")
 
 BENCHMARKS: dict[str, Benchmark] = {
     "d16": Benchmark(root=Path("data/DAVIS/2016"), find=davis_2016, splits={"val": _DAVIS_2016, "train": _DAVIS_2016}),
@@ -115,6 +129,27 @@ BENCHMARKS: dict[str, Benchmark] = {
     "sample": Benchmark(
         root=Path("data/sample"), find=davis_2017, splits={"val": _SAMPLE, "train": _SAMPLE}, made=make_sample
     ),
+    "mose": Benchmark(root=Path("data/MOSE"), find=mose, splits={"val": _MOSE, "train": replace(_MOSE, scored=True)}),
+    "mose2": Benchmark(
+        root=Path("data/MOSEv2"), find=mose, splits={"val": _MOSE_2, "train": replace(_MOSE_2, scored=True)}
+    ),
+    "lvos": Benchmark(
+        root=Path("data/LVOS"),
+        find=lvos,
+        splits={"val": _LVOS, "test": replace(_LVOS, scored=False, archive="youtube"), "train": _LVOS},
+    ),
+    "lvos2": Benchmark(
+        root=Path("data/LVOSv2"),
+        find=lvos,
+        splits={"val": _LVOS, "test": replace(_LVOS, scored=False), "train": _LVOS},
+    ),
+    "vost": Benchmark(
+        root=Path("data/VOST"),
+        find=vost,
+        splits={"val": _VOST, "test": replace(_VOST, scored=False), "train": _VOST},
+    ),
+    "burst": Benchmark(root=Path("data/BURST"), find=burst, splits={"val": _BURST, "test": _BURST}),
+    "sav": Benchmark(root=Path("data/SA-V"), find=sav, splits={"val": _SAV, "test": _SAV}),
 }
 DATASETS = tuple(BENCHMARKS)
 
@@ -141,15 +176,18 @@ def find_evaluation_set(
         frames=found.part.frames,
         annotations=found.part.masks,
         videos=found.videos,
+        files=found.files,
         meta=found.meta,
+        metric_meta=found.metric_meta,
+        metric_list=found.metric_list,
     )
 
 
-def published_mem_every(dataset: str, split: str) -> int:
-    """Return `Rules.mem_every` of a benchmark's split; what is usual for one that does not exist."""
+def published_rules(dataset: str, split: str) -> Rules:
+    """Return the rules of a benchmark's split; the usual ones for one that does not exist."""
     row = BENCHMARKS.get(dataset.lower())
     rules = row.splits.get(_spelled(split)) if row is not None else None
-    return Rules.mem_every if rules is None else rules.mem_every
+    return rules or Rules(rule="every")
 
 
 def _spelled(split: str) -> str:

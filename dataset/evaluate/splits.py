@@ -1,8 +1,6 @@
-"""Which videos are in a benchmark's split, and where its files are; the layout itself is `dataset.disk.layout`'s."""
+"""Finds the splits of DAVIS, YouTube-VOS, LongVideo and one's own; the layouts are `dataset.disk.layout`'s."""
 
 import logging
-from dataclasses import dataclass
-from pathlib import Path
 
 from dataset.disk.layout import (
     Part,
@@ -15,42 +13,10 @@ from dataset.disk.layout import (
     youtube_every_frame,
     youtube_part,
 )
-from dataset.disk.lists import read_names
 from dataset.disk.meta import required_frames
+from dataset.evaluate.files import Files, Query, all_videos, plain_files, read_list, require_list
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """What is looked for.
-
-    Attributes:
-        dataset: the short name.
-        split: the split.
-        root: the data set's folder.
-        sparse: of YouTube-VOS take the annotated frames alone.
-    """
-
-    dataset: str
-    split: str
-    root: Path
-    sparse: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Files:
-    """What was found.
-
-    Attributes:
-        part: the folders of frames and masks.
-        videos: names in the order of the list.
-        meta: the meta.json that lists the wanted frames of each object, if there is one.
-    """
-
-    part: Part
-    videos: tuple[str, ...]
-    meta: Path | None = None
 
 
 def davis_2016(query: Query) -> Files:
@@ -60,20 +26,19 @@ def davis_2016(query: Query) -> Files:
     lists = [davis_list(query.root, release, query.split) for release in ("2016", "480p")]
     for path in lists:
         if path.is_file():
-            return Files(part=part, videos=_read_list(path))
-    videos = _all_videos(part)
+            return Files(part=part, videos=read_list(path), files=plain_files(part))
+    videos = all_videos(part)
     logger.warning("no list %s: taking all %d videos in %s.", lists[0], len(videos), part.frames)
-    return Files(part=part, videos=videos)
+    return Files(part=part, videos=videos, files=plain_files(part))
 
 
 def davis_2017(query: Query) -> Files:
     """Find a split of DAVIS-2017, or of the sample data, by its list."""
     base = davis_base(query.root, query.split)
-    part, listed = davis_part(base), davis_list(base, "2017", query.split)
+    part = davis_part(base)
     require_folder(part.frames, f"{query.dataset} {query.split}", "The root is the folder that holds trainval.")
-    if not listed.is_file():
-        raise FileNotFoundError(f"list of videos {listed} does not exist. It comes with the data set; or write it.")
-    return Files(part=part, videos=_read_list(listed))
+    videos = require_list(davis_list(base, "2017", query.split))
+    return Files(part=part, videos=videos, files=plain_files(part))
 
 
 def youtube_vos(query: Query) -> Files:
@@ -95,32 +60,19 @@ def youtube_vos(query: Query) -> Files:
         raise FileNotFoundError(f"{meta} does not exist: it lists the frames to write and comes with the data set.")
     frames = annotated.frames if query.sparse else every.frames
     part = Part(name=every.name, frames=frames, masks=annotated.masks, annotated="some")
-    return Files(part=part, videos=tuple(sorted(required_frames(meta))), meta=meta)
+    wanted = required_frames(meta)
+    return Files(part=part, videos=tuple(sorted(wanted)), files=plain_files(part, wanted=wanted), meta=meta)
 
 
 def long_videos(query: Query) -> Files:
     """Find one of the two sets of LongVideo."""
     part = long_video_part(query.root, "long_video_x3" if query.dataset == "lv3" else "long_video")
     require_folder(part.frames, query.dataset, "The root is the folder that holds long_video and long_video_x3.")
-    return Files(part=part, videos=_all_videos(part))
+    return Files(part=part, videos=all_videos(part), files=plain_files(part))
 
 
 def generic(query: Query) -> Files:
     """Find one's own videos in JPEGImages with Annotations."""
     part = plain_part(query.root)
     require_folder(part.frames, "a generic data set", "The root is the folder that holds JPEGImages and Annotations.")
-    return Files(part=part, videos=_all_videos(part))
-
-
-def _read_list(path: Path) -> tuple[str, ...]:
-    videos = tuple(read_names(path))
-    if not videos:
-        raise ValueError(f"list of videos {path} is empty: expected one name per line.")
-    return videos
-
-
-def _all_videos(part: Part) -> tuple[str, ...]:
-    videos = tuple(part.videos())
-    if not videos:
-        raise ValueError(f"no videos in {part.frames}: expected a folder of frames for each video.")
-    return videos
+    return Files(part=part, videos=all_videos(part), files=plain_files(part))

@@ -3,49 +3,22 @@
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from dataset.disk.arrays import StreamFrames
 from dataset.disk.films import FIRST_OF_FILE, VideoFileFrames
 from dataset.disk.frames import FolderFrames, FrameSource, open_frames
-from dataset.disk.meta import required_frames
-from dataset.evaluate.match import match_masks, some
+from dataset.disk.masks import match_masks, some
+from dataset.evaluate.files import VideoFiles
 from dataset.evaluate.prefetch import prefetch
-from dataset.evaluate.prepare import Resizing, prepare_image, prepare_mask, size_without_enlarging
-from dataset.evaluate.prompts import Prompt, read_prompt
+from dataset.evaluate.prepare import Resizing, VideoFrame, prepare_image, prepare_mask, size_without_enlarging
+from dataset.evaluate.prompts import GivenMask, read_prompt
 from dataset.evaluate.protocols import EvaluationSet, MaskRule, find_evaluation_set
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoFrame:
-    """One frame, prepared for a network.
-
-    Attributes:
-        name: the file name without suffix, or the number of a video file's frame.
-        image: [3,h,w] float32, ImageNet-normalised, resized.
-        mask: [h,w] int64 object ids that are given at this frame, resized with nearest neighbour; or None.
-        given: [H,W] ids, `mask` as it was given.
-        object_ids: the ids that `mask` gives; everything else in the frame keeps its prediction. None without a mask.
-        rgb: [H,W,3] uint8, the original picture.
-        wanted: whether the benchmark asks for this frame's result.
-        last: whether it is the last frame.
-    """
-
-    name: str
-    image: Tensor
-    mask: Tensor | None
-    given: np.ndarray | None
-    object_ids: list[int] | None
-    rgb: np.ndarray
-    wanted: bool
-    last: bool
 
 
 class Video:
@@ -55,7 +28,7 @@ class Video:
         self,
         name: str,
         source: FrameSource,
-        masks: Mapping[str, Path | Prompt],
+        masks: Mapping[str, GivenMask],
         *,
         rule: MaskRule = "every",
         binary: bool = False,
@@ -82,6 +55,8 @@ class Video:
         self._binary = binary
         self._enlarge = enlarge
         self._wanted = None if wanted is None else frozenset(wanted)
+        # Where results go if every object has a folder of its own: its name, and the object's id.
+        self.objects: Mapping[str, int] = {}
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -135,7 +110,7 @@ class Video:
 
     def _prepared_frames(self, size: int, resizing: Resizing) -> Iterator[VideoFrame]:
         self._require_an_object()
-        size = self._size_for_small_objects(size, resizing)
+        size = self.working_size(size, resizing)
         seen: set[int] = set()
         shape: tuple[int, ...] | None = None
         read = self._source.read()
@@ -184,8 +159,8 @@ class Video:
             return "The frame is shown turned, as its file's orientation tag (EXIF) says: turn the mask as well."
         return "Resize the mask to the frame's size with nearest neighbour."
 
-    def _size_for_small_objects(self, size: int, resizing: Resizing) -> int:
-        """Return `size`, or -1 if resizing would make one of the objects too small."""
+    def working_size(self, size: int, resizing: Resizing) -> int:
+        """Return `size`, or -1 (the video's own) if resizing would make one of the objects too small."""
         if not resizing.native_below or size == -1:
             return size
         seen: set[int] = set()
@@ -200,7 +175,7 @@ class Video:
             seen |= new
         return size
 
-    def _read_mask(self, mask: Path | Prompt) -> tuple[np.ndarray, list[int]]:
+    def _read_mask(self, mask: GivenMask) -> tuple[np.ndarray, list[int]]:
         ids_HW, ids = read_prompt(mask)
         return ((ids_HW != 0).astype(np.uint8), [1] if ids else []) if self._binary else (ids_HW, ids)
 
@@ -249,8 +224,8 @@ def open_dataset(
     """Open the videos of a benchmark in the order of its list.
 
     Args:
-        dataset: d16, d17, y18, y19, lv1, lv3, g or sample; case does not matter.
-        split: val; also train for d16, d17 and sample, test-dev for d17, test for y18 and y19.
+        dataset: a row of `dataset.evaluate.protocols.BENCHMARKS`, such as d17; case does not matter.
+        split: one of the row's, such as val.
         root: the data set's folder; None for its usual place under data/. Sample data is made where it is missing.
         sparse: take the annotated frames of y18 and y19 alone, which their protocols do not.
 
@@ -263,35 +238,29 @@ def open_dataset(
 
 def open_videos(evaluation: EvaluationSet) -> list[Video]:
     """Open the videos of an evaluation set; raises as `open_dataset`."""
-    missing = [name for name in evaluation.videos if not (evaluation.frames / name).is_dir()]
+    found = {name: evaluation.files(name) for name in evaluation.videos}
+    missing = [name for name, files in found.items() if not files.frames.is_dir()]
     if missing:
         raise FileNotFoundError(
-            f"{len(missing)} of {len(evaluation.videos)} videos of {evaluation.name} have no folder in "
+            f"{len(missing)} of {len(found)} videos of {evaluation.name} have no folder in "
             f"{evaluation.frames}: {some(missing)}. Complete the data or give another root."
         )
-    required = {} if evaluation.meta is None else required_frames(evaluation.meta)
-    videos = []
-    for name in evaluation.videos:
-        source = FolderFrames(evaluation.frames / name)
-        masks = match_masks(source, evaluation.annotations / name, first_frame=evaluation.first_frame)
-        wanted = set(masks) if evaluation.annotated_only else required.get(name)
-        absent = sorted(set(wanted or ()) - set(source.names))
-        if absent:
-            raise FileNotFoundError(
-                f"video {source.path} lacks {len(absent)} frames that are to be written: {some(absent)}."
-            )
-        videos.append(
-            Video(
-                name,
-                source,
-                masks,
-                rule=evaluation.rule,
-                binary=evaluation.binary,
-                wanted=wanted,
-                enlarge=evaluation.enlarge,
-            )
+    return [_open_files(evaluation, name, files) for name, files in found.items()]
+
+
+def _open_files(evaluation: EvaluationSet, name: str, files: VideoFiles) -> Video:
+    source = FolderFrames(files.frames, files.images)
+    masks = files.masks(source, evaluation.first_frame)
+    wanted = set(masks) if evaluation.annotated_only and files.wanted is None else files.wanted
+    absent = sorted(set(wanted or ()) - set(source.names))
+    if absent:
+        raise FileNotFoundError(
+            f"video {source.path} lacks {len(absent)} frames that are to be written: {some(absent)}."
         )
-    return videos
+    rules = {"binary": evaluation.binary, "enlarge": evaluation.enlarge}
+    video = Video(name, source, masks, rule=evaluation.rule, wanted=wanted, **rules)
+    video.objects = files.objects
+    return video
 
 
 def _mark_last(items: Iterator[tuple[str, np.ndarray]]) -> Iterator[tuple[tuple[str, np.ndarray], bool]]:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from dataset.evaluate.protocols import EvaluationSet
 from dataset.evaluate.video import Video
+from inference.output.burst import write_burst
 from util.files.atomic import atomic_write
 from util.files.picture import open_picture
 
@@ -21,6 +23,20 @@ _MEMBER_NAMES: dict[Layout, Callable[[str, str], str]] = {
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
+def pack_results(results: Path, archive: Path, videos: Sequence[Video], evaluation: EvaluationSet) -> Path:
+    """Pack a benchmark's masks as its server, or BURST's evaluation code, takes them, and return the file.
+
+    Raises as `write_submission`, and ValueError when no server takes them.
+    """
+    if evaluation.archive is None:
+        raise ValueError(f"no server takes results of {evaluation.name}.")
+    if evaluation.archive != "burst":
+        return write_submission(results, archive, videos, evaluation.archive)
+    check_complete(results, videos)
+    annotations = evaluation.metric_meta or evaluation.annotations / "all_classes.json"
+    return write_burst(results, archive, videos, annotations)
+
+
 def write_submission(
     results: str | os.PathLike[str], archive: str | os.PathLike[str], videos: Sequence[Video], layout: Layout
 ) -> Path:
@@ -32,20 +48,14 @@ def write_submission(
         results: the folder with a folder of mask PNGs for each video.
         archive: the file to write; its folder is made.
         videos: the benchmark's videos.
-        layout: "davis" (sequences at the root) or "youtube" (below `Annotations/`).
+        layout: "davis" (sequences at the root; MOSE's, too) or "youtube" (below `Annotations/`; LVOS's test set, too).
 
     Raises:
         FileNotFoundError: when there is no such folder.
         ValueError: when results are missing or unfit; the message names all of them, video by video.
     """
     results, archive = Path(results), Path(archive)
-    if not results.is_dir():
-        raise FileNotFoundError(f"results {results} do not exist: segment the data set first.")
-    problems = [problem for video in videos for problem in check_results(results, video)]
-    if problems:
-        raise ValueError(
-            f"{results} is no complete submission: {'; '.join(problems)}. Segment these videos again and pack then."
-        )
+    check_complete(results, videos)
     members = sorted(
         (_MEMBER_NAMES[layout](video.name, frame), results / video.name / f"{frame}.png")
         for video in videos
@@ -58,6 +68,17 @@ def write_submission(
             entry.external_attr = 0o644 << 16
             file.writestr(entry, path.read_bytes())
     return archive
+
+
+def check_complete(results: Path, videos: Sequence[Video]) -> None:
+    """Raise as `write_submission` unless the results of all videos are there and fit."""
+    if not results.is_dir():
+        raise FileNotFoundError(f"results {results} do not exist: segment the data set first.")
+    problems = [problem for video in videos for problem in check_results(results, video)]
+    if problems:
+        raise ValueError(
+            f"{results} is no complete submission: {'; '.join(problems)}. Segment these videos again and pack then."
+        )
 
 
 def check_results(results: Path, video: Video) -> list[str]:

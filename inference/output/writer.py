@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
@@ -21,6 +21,7 @@ from util.files.palette import write_mask
 
 # Frames that may wait for a writing thread: bounds the memory when writing is slower than segmenting.
 _MAX_PENDING = 8
+_THREADS = 2  # that compress masks and probabilities
 _CODECS = ("libx264", "h264", "mpeg4")
 
 
@@ -31,10 +32,11 @@ def is_finished(
     probs: str | os.PathLike[str] | None = None,
     overlay: str | os.PathLike[str] | None = None,
     coco: str | os.PathLike[str] | None = None,
+    objects: Iterable[str] = (),
 ) -> bool:
     """Say whether a video's results, those that are asked for, are all there; arguments as `ResultWriter`."""
     names = list(names)
-    wanted = [Path(masks, f"{name}.png") for name in names]
+    wanted = [Path(masks, folder, f"{name}.png") for folder in [*objects] or [""] for name in names]
     wanted += [Path(probs, f"{name}.npz") for name in names] if probs is not None else []
     wanted += [Path(file) for file in (overlay, coco) if file is not None]
     return all(file.is_file() for file in wanted)
@@ -62,7 +64,7 @@ class ResultWriter:
         overlay: str | os.PathLike[str] | None = None,
         coco: str | os.PathLike[str] | None = None,
         fps: float = 24.0,
-        threads: int = 2,
+        objects: Mapping[str, int] | None = None,
     ) -> None:
         """Choose the places.
 
@@ -73,7 +75,8 @@ class ResultWriter:
             overlay: an mp4 file that shows the frames with coloured objects. None: none.
             coco: a COCO file of run lengths of all masks that are written; see `CocoWriter`. None: none.
             fps: frames per second of the overlay.
-            threads: the number of threads that compress masks and probabilities.
+            objects: folders for the objects below `masks`, and their ids: each gets a binary PNG for every frame in a
+                folder of its own, and there is none of ids. None: there is none but that.
 
         Raises ValueError for a folder of masks that has no plain name.
         """
@@ -83,7 +86,7 @@ class ResultWriter:
         self._overlay = None if overlay is None else Path(overlay)
         self._coco = None if coco is None else Path(coco)
         self._fps = fps
-        self._threads = threads
+        self._objects = dict(objects or {})
         self._pending: deque[Future[None]] = deque()
 
     def __enter__(self) -> "ResultWriter":
@@ -98,7 +101,7 @@ class ResultWriter:
             self._coco_file = None if self._coco is None else stack.enter_context(atomic_write(self._coco))
             # The film and the COCO file have a thread of their own, since their frames must stay in order.
             self._film_thread = ThreadPoolExecutor(1, "overlay")
-            self._pool = ThreadPoolExecutor(self._threads, "results")
+            self._pool = ThreadPoolExecutor(_THREADS, "results")
             self._stack = stack.pop_all()
         return self
 
@@ -130,7 +133,7 @@ class ResultWriter:
         if self._prob_folder is not None and prob is None:
             raise ValueError("ResultWriter.write: the probabilities' file needs `prob`.")
         if wanted:
-            self._submit(self._pool, write_mask, self._mask_folder / f"{name}.png", id_mask)
+            self._submit(self._pool, self._write_masks, name, id_mask)
             if self._tracks is not None:
                 self._submit(self._film_thread, self._tracks.add, name, id_mask)
             if self._prob_folder is not None and prob is not None:
@@ -169,6 +172,12 @@ class ResultWriter:
             self._film.close()
         if self._tracks is not None and self._coco_file is not None:
             self._tracks.write(self._coco_file)
+
+    def _write_masks(self, name: str, id_mask: np.ndarray) -> None:
+        if not self._objects:
+            write_mask(self._mask_folder / f"{name}.png", id_mask)
+        for folder, number in self._objects.items():
+            write_mask(self._mask_folder / folder / f"{name}.png", (id_mask == number).astype(np.uint8))
 
     def _submit(self, pool: ThreadPoolExecutor, work: Callable[..., None], *arguments: object) -> None:
         self._drain(_MAX_PENDING - 1)

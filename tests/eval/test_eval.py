@@ -227,7 +227,7 @@ def test_official_scores_where_the_toolkit_is_installed(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (TINY, "give --dataset (d16, d17, y18, y19, lv1, lv3, g, sample) or --video with --mask"),
+        (TINY, "give --dataset (d16, d17, y18, y19, lv1, lv3, g, sample, mose, "),
         (["--dataset", "d18", *TINY], "unknown data set 'd18'; expected one of "),
         ([*D17, "--mem_evry", "3"], "unknown flag --mem_evry: the nearest is --mem_every; eval.py --help"),
         ([*D17, *TINY, "--split", "tset"], "data set d17 has no split 'tset'; expected val or test-dev or train"),

@@ -94,7 +94,7 @@ def test_what_meta_json_names(tmp_path: Path) -> None:
         f"{valid}/Annotations/v: no mask shows object 2, which {meta} names. Copy the masks again.",
     ]
     meta.write_text("{}")
-    assert f"{meta} is not a meta.json of YouTube-VOS" in the_problem(tmp_path)
+    assert f"{meta} is not a YouTube-VOS meta.json" in the_problem(tmp_path)
     meta.unlink()
     assert f"{meta} does not exist: it lists objects and the frames to write." in the_problem(tmp_path)
 

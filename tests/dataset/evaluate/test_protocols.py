@@ -130,7 +130,7 @@ def test_youtube_without_its_list(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"zebra lacks 1 frames that are to be written: 00003\."):
         open_dataset("y19", root=tmp_path, sparse=True)
     meta.write_text('{"videos": ["zebra"]}')
-    with pytest.raises(ValueError, match=r"meta.json is not a meta.json of YouTube-VOS: expected \{\"videos\""):
+    with pytest.raises(ValueError, match=r"meta.json is not a YouTube-VOS meta.json: expected \{\"videos\""):
         open_dataset("y19", root=tmp_path, sparse=True)
     meta.unlink()
     with pytest.raises(FileNotFoundError, match="meta.json does not exist: it lists the frames to write"):

@@ -25,7 +25,7 @@ def clip(folder: Path) -> None:
     write_mask(folder / "masks" / "00002.png", np.where(second == 1, 1, 0).astype(np.uint8))
 
 
-@pytest.mark.parametrize("more", [["--size", 32], ["--scales", 32, 96], ["--size", 32, "--flip", "--save_all"]])
+@pytest.mark.parametrize("more", [["--size", 32], ["--scales", 32, 96], ["--size", 32, "--flip"]])
 def test_masks_that_say_everything_come_back_exactly(more: list[object], folder: Path) -> None:
     evaluate(*CLIP, *more, "--output", "out")
     written = masks(folder / "out")
@@ -34,7 +34,7 @@ def test_masks_that_say_everything_come_back_exactly(more: list[object], folder:
     evaluate(*CLIP, *more, "--output", "again", "--resegment_given")
     again = masks(folder / "again")
     # What two sizes make of it may happen to be what was given.
-    assert len(more) == 3 or not np.array_equal(again["clip/00000.png"], written["clip/00000.png"])
+    assert "--scales" in more or not np.array_equal(again["clip/00000.png"], written["clip/00000.png"])
     assert all(np.array_equal(again[f"clip/{n}.png"], written[f"clip/{n}.png"]) for n in ("00001", "00002", "00004"))
 
 

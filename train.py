@@ -2,7 +2,7 @@
 
 python train.py --model xmem --size tiny --stage 2 --dataset sample
 
-torchrun --nproc_per_node=8 train.py --model xmem --stage 03 --gather_negatives
+torchrun --nproc_per_node=8 train.py --model xmem --stage 03
 
 torchrun --nproc_per_node=8 train.py --resume latest
 """
@@ -11,9 +11,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,13 +23,15 @@ from dataset.train.sampling import GapSchedule, Shard
 from inference.matches.picture import clip_match_picture
 from inference.pictures import clip_picture
 from inference.validate import ValidationStopped, check_validation, validate
+from model.layers.batch_norm import statistics_kept
+from model.losses import criterion
 from model.losses.correspondence import correspondence_weight
-from model.losses.criterion import LossInput, compute_losses, loss_weights, needs_views, pixel_share, total_loss
+from model.losses.joint import feed, joint_gradients
 from model.losses.segmentation import mean_iou
-from model.spacetime.unroll import ClipOutput
-from model.training.optim import clip_gradient, learning_rate, set_learning_rate
+from model.network import ClipKeys, ClipOutput
+from model.training.optim import learning_rate, set_learning_rate
 from model.training.start import build_state, check_network, find_start
-from model.training.state import TrainState, payload, progress, weights_payload
+from model.training.state import TrainState, progress, save, weights_payload
 from util import cli
 from util.config.check import check_correspondence, check_ranges
 from util.config.plain import plain
@@ -41,16 +42,14 @@ from util.files.checkpoint import save_checkpoint
 from util.parallel import distributed
 from util.run.claim import claim
 from util.run.due import whats_due
-from util.run.folder import BEST, LAST, clean_stage, open_stage, save_step, start_run, write_record
-from util.run.log import MetricLog
+from util.run.folder import BEST, LAST, clean_stage, open_stage, start_run, write_record
+from util.run.log import JUDGED, MetricLog, open_log
 from util.run.metrics import StepMetrics
 from util.run.progress import training_bar
 from util.run.provenance import run_facts
 from util.run.stop import StopRequest, stop_signals
 
 logger = logging.getLogger(__name__)
-
-_JUDGED = "validation/"
 
 DESCRIPTION = (
     "Train a network. --model, --size and --stage choose a preset; every other flag replaces one of its values. "
@@ -101,9 +100,9 @@ def check(config: TrainConfig) -> None:
     """Raise ValueError for values out of range that nothing else checks."""
     check_ranges(config)
     processes = distributed.world_size()
-    clips = Shard(ranks=processes, accumulate=config.accumulate).part_size(config.batch_size)
+    Shard(ranks=processes, accumulate=config.accumulate).part_size(config.batch_size)
     check_network(config)
-    check_correspondence(config, clips, processes)
+    check_correspondence(config, processes)
     if config.validation.validate_every:
         check_validation(config.validation)
 
@@ -123,7 +122,7 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
     began, metrics = time.monotonic() - state.seconds, StepMetrics()
     owing = state.owes_validation(config)
     with (
-        open_log(config, state, owing) if distributed.is_main() else nullcontext() as log,
+        open_log(config.folder(), state.step, again=owing) if distributed.is_main() else nullcontext() as log,
         training_bar(state.progress(config), shown=log is not None) as bar,
     ):
         over = state.progress(config) >= 1
@@ -156,7 +155,7 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
 
             # Draw: what the network makes of the last part, which is no longer there after the next step.
             if due.picture and log is not None:
-                clip, matches = clip_picture(parts[-1], output.logits), clip_match_picture(parts[-1], output.key)
+                clip, matches = clip_picture(parts[-1], output.logits), clip_match_picture(parts[-1], output.keys.key)
                 log.images(state.step, {"clip": clip, "matches": matches})
             del output  # the next step needs its memory
 
@@ -194,21 +193,6 @@ def keep_the_last_step(state: TrainState, config: TrainConfig, log: MetricLog | 
     distributed.barrier()  # the first process that ends has the launcher end the others
 
 
-def save(state: TrainState, config: TrainConfig) -> None:
-    """Write a checkpoint: one process does, what all have alike."""
-    if distributed.is_main():
-        save_step(config.folder(), payload(state, config), state.step, config.keep)
-
-
-def open_log(config: TrainConfig, state: TrainState, owing: bool) -> MetricLog:
-    """Open the log where the state stands; figures of a validation that is to be done again are taken back."""
-
-    def keep(entry: Mapping[str, Any]) -> bool:
-        return not (owing and entry["step"] == state.step and any(name.startswith(_JUDGED) for name in entry))
-
-    return MetricLog(config.folder(), state.step, keep)
-
-
 def flush(state: TrainState, config: TrainConfig, log: MetricLog | None, metrics: StepMetrics) -> dict[str, float]:
     """Return the scalars of the steps since the last line of the log, and write that line."""
     scalars = metrics.flush(fp16=state.scaler.is_enabled()) | schedule_values(state, config)
@@ -228,32 +212,48 @@ def train_step(
     device = next(state.network.parameters()).device
     set_learning_rate(state.optimizer, learning_rate(config.optim, state.step, state.progress(config)))
     state.optimizer.zero_grad(set_to_none=True)
-    weights = loss_weights(config, state.progress(config))
+    weights = criterion.loss_weights(config, state.progress(config))
+    with_views = criterion.needs_views(weights)
+    own_weights, joint_weights = criterion.split_weights(weights, len(parts))
+    joint: dict[str, Tensor] = {}
+    counts: dict[str, Tensor] = {}
+    gradients: list[ClipKeys | None] = [None] * len(parts)
+    if any(joint_weights.values()):
+        # Losses that compare clips with each other see those of all parts, whose keys are encoded ahead for them.
+        ahead = [encode_ahead(state, part, config, with_views) for part in parts]
+        compared = [part.compared for part in parts if part.compared is not None]
+        joint, counts, gradients = joint_gradients(ahead, compared, config, joint_weights, state.step)
     metrics: list[dict[str, Tensor]] = []
-    for part in parts:
+    for part, gradient in zip(parts, gradients, strict=True):
         batch = part.to(device)
         with state.reducing(last=part is parts[-1]):
             with autocast(device, config.precision):
-                views = batch.network_views() if needs_views(weights) else None
+                views = batch.network_views() if with_views else None
                 output = state.parallel(batch.network_images(), batch.first_masks(), part.valid_BO, batch.seeds, views)
             labels_BTHW = batch.labels_BTHW[:, 1:]
-            known = LossInput(output, labels_BTHW, batch.valid_BO, part.compared, config, state.step)
-            losses, counts = compute_losses(known, weights)
-            total = total_loss(losses, weights)
+            logits, keys = output
+            known = criterion.LossInput(logits, keys, labels_BTHW, batch.valid_BO, part.compared, config, state.step)
+            losses, own_counts = criterion.compute_losses(known, own_weights)
             # Losses are means over clips: the mean of equal parts, and of processes, is that of the whole batch.
-            state.scaler.scale(total / len(parts)).backward()
-        iou = mean_iou(output.logits, labels_BTHW, batch.valid_BO)
-        values = {**losses, **counts, "loss": total, "iou": iou}
+            share = criterion.total_loss(losses, own_weights) / len(parts)
+            state.scaler.scale(share if gradient is None else share + feed(keys, gradient)).backward()
+        losses |= joint
+        iou = mean_iou(logits, labels_BTHW, batch.valid_BO)
+        values = {**losses, **counts, **own_counts, "loss": criterion.total_loss(losses, weights), "iou": iou}
         metrics.append({name: value.detach() for name, value in values.items()})
-    state.scaler.unscale_(state.optimizer)
-    norm = clip_gradient(state.network.parameters(), config.optim.clip_gradient).detach()
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
-    if state.mean is not None:
-        state.mean.update(state.model)
-    state.step += 1
+    norm = state.descend(config)
     joined = {name: torch.stack([part[name] for part in metrics]) for name in metrics[0]}
     return joined | {"gradient_norm": norm.expand(len(parts))}, output.detach()
+
+
+@torch.no_grad()
+def encode_ahead(state: TrainState, part: ClipBatch, config: TrainConfig, with_views: bool) -> ClipKeys:
+    """Return the keys of a part without a graph; BatchNorm's statistics stay as they are."""
+    batch = part.to(next(state.network.parameters()).device)
+    with statistics_kept(state.network), autocast(batch.images_BT3HW.device, config.precision):
+        views = batch.network_views() if with_views else None
+        keys: ClipKeys = state.network.encode(batch.network_images(), views)  # type: ignore[operator]
+    return keys
 
 
 def judge(state: TrainState, config: TrainConfig, log: MetricLog | None, stop: StopRequest) -> bool:
@@ -270,7 +270,7 @@ def judge(state: TrainState, config: TrainConfig, log: MetricLog | None, stop: S
         if log is not None:
             if is_best:
                 save_checkpoint(folder / BEST, weights_payload(state, config) | {"figures": figures})
-            log.scalars(state.step, {f"{_JUDGED}{name}": value for name, value in figures.items()})
+            log.scalars(state.step, {f"{JUDGED}{name}": value for name, value in figures.items()})
         state.validated = state.step
         save(state, config)
     (stopping,) = distributed.largest([stop.signal])
@@ -285,7 +285,7 @@ def schedule_values(state: TrainState, config: TrainConfig) -> dict[str, float]:
     scale = {"loss_scale": state.scaler.get_scale()} if state.scaler.is_enabled() else {}
     return scale | {
         "lr": state.optimizer.param_groups[-1]["lr"],
-        "pixel_share": pixel_share(config, state.step),
+        "pixel_share": criterion.pixel_share(config, state.step),
         "alpha": correspondence_weight(progress(config, state.step - 1, state.seconds), wanted.alpha, wanted.ramp),
         "gap": gaps.at(state.step - 1, config.iterations),
         "minutes": state.seconds / 60,

@@ -1,8 +1,8 @@
-"""What every network is: its resolved architecture and the interface that all of them share."""
+"""What every network is: its resolved architecture, the interface that all share, and what it makes of clips."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 from typing_extensions import Self
@@ -59,3 +59,44 @@ class VOSNetwork(nn.Module):
     def encode_key(self, image_B3HW: Tensor) -> ImageFeatures:
         """Encode ImageNet-normalised images [B,3,H,W]; H and W must be multiples of `STRIDE`."""
         raise TypeError(f"{type(self).__name__} does not define encode_key(); build a network with model.build_model")
+
+
+class ClipKeys(NamedTuple):
+    """What the correspondence losses see of a batch of clips; None for what the network does not have.
+
+    Attributes:
+        key: matching keys [B,T,K,Y,X] of all frames.
+        shrinkage: XMem's shrinkage [B,T,1,Y,X].
+        selection: XMem's selection [B,T,K,Y,X].
+        view_key: keys [B,V,K,Y,X] of the second views, if there were any: matching keys, or `head_key`'s counterpart.
+        view_shrinkage: their shrinkage [B,V,1,Y,X].
+        head_key: keys [B,T,K,Y,X] of the extra head of the released correspondence loss.
+    """
+
+    key: Tensor
+    shrinkage: Tensor | None = None
+    selection: Tensor | None = None
+    view_key: Tensor | None = None
+    view_shrinkage: Tensor | None = None
+    head_key: Tensor | None = None
+
+    def detach(self) -> "ClipKeys":
+        """Return the same without gradients."""
+        return ClipKeys(*[None if x is None else x.detach() for x in self])  # type: ignore[arg-type]
+
+
+class ClipOutput(NamedTuple):
+    """What a network gives for a batch of clips.
+
+    Attributes:
+        logits: label logits [B,T-1,L,H,W] in fp32 of the frames after the first, background first; minus infinity for
+            padded objects.
+        keys: of all frames and views.
+    """
+
+    logits: Tensor
+    keys: ClipKeys
+
+    def detach(self) -> "ClipOutput":
+        """Return the same without gradients."""
+        return ClipOutput(self.logits.detach(), self.keys.detach())

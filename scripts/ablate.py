@@ -46,8 +46,8 @@ class AblateConfig:
 
     output: Path
     """Folder of the ablation; a run's is OUTPUT/ROW/seed<N>."""
-    table: Literal[4, 5, 6] = 4
-    """4: baseline, pcl, ocl, both; 5: negatives of PCL; 6: objects of OCL."""
+    table: Literal[4, 5, 6, 7] = 4
+    """4: baseline, pcl, ocl, both; 5: negatives of PCL; 6: objects of OCL; 7: OCL's variants."""
     rows: tuple[str, ...] = ()
     """Rows of the table to run (default: all)."""
     seeds: tuple[int, ...] = (1, 2, 3)

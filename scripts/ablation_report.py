@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from model.training.state import progress
 from scripts.ablation_runs import TABLES, Row, last_stage, run_folder
+from scripts.plots import dot_figure, save_figure
 from scripts.score_run import read_scores
 from util.config.plain import from_plain
 from util.config.train import TrainConfig
 from util.files.atomic import atomic_write
-from util.plot import draw_dots
 from util.run.folder import RECORD
 from util.run.log import FILE as LOG
 from util.run.log import read_scalars
@@ -28,6 +26,7 @@ _TITLES = {
     4: "Pixel-level and object-level loss (paper Table 4)",
     5: "Negatives of the pixel-level loss (paper Table 5)",
     6: "Objects of the object-level loss (paper Table 6)",
+    7: "Variants of the object-level loss (ours)",
 }
 _SCORES = {"J&F": "J&F", "J-Mean": "J", "F-Mean": "F"}
 _MATCH = re.compile(r"match_(foreground|background)_(\d+)")
@@ -77,8 +76,7 @@ def write_report(output: Path, settings: Mapping[str, Any] | None = None) -> str
     with atomic_write(output / TABLE) as temporary:
         temporary.write_text(text)
     panels = {name: _values(results, key) for key, name in _columns(results).items()}
-    with atomic_write(output / PLOT) as temporary:
-        Image.fromarray(draw_dots({name: values for name, values in panels.items() if values})).save(temporary, "PNG")
+    save_figure(dot_figure({name: values for name, values in panels.items() if values}), output / PLOT)
     return text
 
 

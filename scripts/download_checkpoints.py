@@ -1,6 +1,7 @@
 """Downloads released checkpoints: resumes what was broken off, checks what came, and says where the others are.
 
-python scripts/download_checkpoints.py --list
+python scripts/download_checkpoints.py
+
 python scripts/download_checkpoints.py XMem.pth stcn.pth
 """
 
@@ -70,7 +71,7 @@ class DownloadConfig:
     """What to download.
 
     Attributes:
-        names: files to download, as --list shows them (`.pth` may be left out).
+        names: files to download, as the list shows them (`.pth` may be left out); without any, the list is shown.
         list: list the files and stop.
         output: folder to put them into.
         tries: how often to try without receiving anything before giving up.
@@ -84,11 +85,9 @@ class DownloadConfig:
 
 def main(config: DownloadConfig) -> None:
     """Download the files, or list them."""
-    if config.list:
+    if config.list or not config.names:
         print(listing())
         return
-    if not config.names:
-        raise ValueError(f"no file named: give some of {', '.join(RELEASES)}, or --list")
     names = [find_release(name) for name in config.names]
     for name in names:
         fetch(name, RELEASES[name], config.output, Options(tries=config.tries))

@@ -1,7 +1,8 @@
-"""Draws the curves of one or several runs into a PNG.
+"""Draws the curves of one or several runs as a PNG, PDF or SVG.
 
 python scripts/plot_run.py runs/xmem-base-s2
-python scripts/plot_run.py runs/a runs/b --only loss "validation/J&F" --output compare.png
+
+python scripts/plot_run.py runs/a runs/b --only loss "validation/J&F" --output compare.pdf
 """
 
 import sys
@@ -12,14 +13,12 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from PIL import Image
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from scripts.plots import Curve, curve_figure, save_figure
 from util.cli import run
-from util.files.atomic import atomic_write
-from util.plot import Curve, draw_panels
 from util.run.log import FILE, read_scalars
 
 # Shown first; the others follow by name.
@@ -51,7 +50,7 @@ class PlotConfig:
     columns: int = 3
     """Panels beside each other."""
     output: Path | None = None
-    """The PNG (default: curves.png in the first run's folder)."""
+    """The picture, in the format of its suffix: .png, .pdf or .svg (default: curves.png in the first run's folder)."""
 
 
 def main(config: PlotConfig) -> None:
@@ -60,10 +59,8 @@ def main(config: PlotConfig) -> None:
         raise ValueError("--smooth must be at least 0, --columns at least 1.")
     logs = {name: path for place in config.runs for name, path in find_logs(place).items()}
     panels = collect({name: read_scalars(path) for name, path in logs.items()}, config.only)
-    picture = draw_panels(panels, config.columns, config.smooth)
     output = config.output or config.runs[0] / "curves.png"
-    with atomic_write(output) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG")
+    save_figure(curve_figure(panels, "step", config.columns, config.smooth), output)
     print(output)
 
 

@@ -73,7 +73,6 @@ NOT_MIRRORED_YET: set[str] = {
     "util/files/archive.py",
     "util/files/web_page.py",
     "util/parallel/workers.py",
-    "util/plot.py",
     "util/seeds.py",
 }
 

@@ -63,6 +63,7 @@ def draw_pairing(
     transforms: Sequence[FrameTransform],
     augmentation: Augmentation,
     correspondence: CorrespondenceConfig,
+    min_gap: int = 0,
 ) -> tuple[list[FrameTransform], Pairing]:
     """Draw which frames of a clip are compared, and their views.
 
@@ -73,6 +74,7 @@ def draw_pairing(
         augmentation: size of the crop and range of the colour change.
         correspondence: what the losses want. For the released variant, frame t is the first of the clip, the anchor
             the last.
+        min_gap: as in `draw_pair`.
 
     Returns:
         The transforms, among which two successive frames share one geometry (but for the released variant), and what
@@ -84,7 +86,7 @@ def draw_pairing(
     if correspondence.released:
         shared, pair, anchor = list(transforms), 0, len(frames) - 1
     else:
-        pair, anchor = draw_pair(rng, frames)
+        pair, anchor = draw_pair(rng, frames, min_gap)
         shared = share_geometry(transforms, pair)
     views = draw_views(rng, shared, pair, augmentation, correspondence)
     annotated = _compares_objects(correspondence) and correspondence.ocl_objects != "auto"

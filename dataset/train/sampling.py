@@ -9,6 +9,8 @@ from torch.utils.data import Sampler
 
 from dataset.clip import ClipRequest
 
+_TRIES = 10  # to draw frames that are far enough apart
+
 
 @dataclass(frozen=True, kw_only=True)
 class GapSchedule:
@@ -183,12 +185,31 @@ def draw_frames(rng: np.random.Generator, length: int, count: int, max_gap: int,
 
 
 def draw_successive_frames(
-    rng: np.random.Generator, length: int, count: int, max_gap: int, reverse: float
+    rng: np.random.Generator, length: int, count: int, max_gap: int, reverse: float, min_gap: int = 0
 ) -> tuple[int, ...]:
     """Draw frames as `draw_frames`, but so that two neighbours at least follow each other in the video.
 
-    One frame less is drawn of a video one frame shorter; one of them is chosen, and its successor inserted.
+    Another frame is at least `min_gap` from such a pair, or `max_gap` if that is less, where ten tries find one; else
+    the try is taken in which it is farthest.
     """
+    tries: list[tuple[int, ...]] = []
+    while not tries or (len(tries) < _TRIES and _reach(tries[-1]) < min(min_gap, max_gap)):
+        tries.append(_draw_successive(rng, length, count, max_gap, reverse))
+    return max(tries, key=_reach) if len(tries) == _TRIES else tries[-1]
+
+
+def _reach(frames: Sequence[int]) -> int:
+    """Return the largest distance from the first of two successive frames to a frame that is none of them."""
+    pairs = [i for i in range(len(frames) - 1) if abs(frames[i + 1] - frames[i]) == 1]
+    return max(
+        (abs(frame - frames[i]) for i in pairs for j, frame in enumerate(frames) if j not in (i, i + 1)), default=0
+    )
+
+
+def _draw_successive(
+    rng: np.random.Generator, length: int, count: int, max_gap: int, reverse: float
+) -> tuple[int, ...]:
+    # One frame less is drawn of a video one frame shorter; one of them is chosen, and its successor inserted.
     drawn = draw_frames(rng, length - 1, count - 1, max_gap, reverse)
     chosen = int(rng.integers(count - 1))
     before, after = drawn[: chosen + 1], drawn[chosen:]
@@ -198,12 +219,15 @@ def draw_successive_frames(
     return *(frame + 1 for frame in before), *after
 
 
-def draw_pair(rng: np.random.Generator, frames: Sequence[int]) -> tuple[int, int]:
+def draw_pair(rng: np.random.Generator, frames: Sequence[int], min_gap: int = 0) -> tuple[int, int]:
     """Draw which neighbours of a clip the correspondence losses compare, and the anchor, any other frame.
+
+    The anchor is at least `min_gap` from the pair's first frame where a frame of the clip is; else it is the farthest.
 
     Args:
         rng: source of randomness.
         frames: frame indices of the clip, at least 3.
+        min_gap: in frame indices; 0 draws from all.
 
     Returns:
         Indices in the clip: of the first of two neighbours that follow each other in the video, in one direction or
@@ -216,8 +240,11 @@ def draw_pair(rng: np.random.Generator, frames: Sequence[int]) -> tuple[int, int
     if not fit:
         raise ValueError(f"frames {tuple(frames)}: expected two successive ones for the correspondence losses.")
     pair = fit[rng.integers(len(fit))]
-    anchor = int(rng.integers(len(frames) - 2))
-    return pair, anchor if anchor < pair else anchor + 2
+    others = [i for i in range(len(frames)) if i not in (pair, pair + 1)]
+    gaps = [abs(frames[i] - frames[pair]) for i in others]
+    least = min(min_gap, max(gaps))
+    far = [i for i, gap in zip(others, gaps, strict=True) if gap >= least]
+    return pair, far[rng.integers(len(far))]
 
 
 def draw_objects(rng: np.random.Generator, ids: Sequence[int], max_objects: int) -> list[int]:

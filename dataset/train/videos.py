@@ -98,7 +98,8 @@ class VideoSource:
             raise ValueError(f"data set {self.name}: no video has a frame with an object. Check its masks.")
         objects, pairing = draw_objects(rng, ids, config.max_objects), None
         if correspondence is not None:
-            transforms, pairing = draw_pairing(rng, frames, transforms, augmentation, correspondence)
+            min_gap = self._min_gap(correspondence)
+            transforms, pairing = draw_pairing(rng, frames, transforms, augmentation, correspondence, min_gap)
         if pairing is not None and uses_proposals(correspondence):
             names = [Path(video.frames[frames[t]]).stem for t in (pairing.pair, pairing.anchor)]
             found = read_proposals(proposals_folder(video.images.parent), video.name, names, size)
@@ -131,9 +132,13 @@ class VideoSource:
         correspondence: CorrespondenceConfig | None,
     ) -> tuple[int, ...]:
         gap = max(max_gap // self.interval, 1)
-        paired = correspondence is not None and not correspondence.released
-        draw = draw_successive_frames if paired else draw_frames
-        return draw(rng, len(video.frames), config.frames, gap, config.reverse)
+        if correspondence is None or correspondence.released:
+            return draw_frames(rng, len(video.frames), config.frames, gap, config.reverse)
+        min_gap = self._min_gap(correspondence)
+        return draw_successive_frames(rng, len(video.frames), config.frames, gap, config.reverse, min_gap)
+
+    def _min_gap(self, correspondence: CorrespondenceConfig) -> int:
+        return -(-correspondence.min_gap // self.interval)  # rounded up
 
     def _describe(self, video: TrainingVideo, frames: Sequence[int]) -> str:
         return f"{self.name}/{video.name} frames {', '.join(Path(video.frames[i]).stem for i in frames)}"

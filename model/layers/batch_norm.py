@@ -1,5 +1,8 @@
 """BatchNorm in training: frozen, or with the statistics of all processes together."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,6 +15,20 @@ def freeze_batch_norm(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.eval()
+
+
+@contextmanager
+def statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Leave running statistics as they are for the length of a `with` block; what trains still normalises by batch."""
+    layers = [x for x in module.modules() if isinstance(x, nn.modules.batchnorm._BatchNorm) and x.training]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
 
 def convolve_and_normalise(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:

@@ -41,6 +41,16 @@ def _axis_weights(low_BN: Tensor, high_BN: Tensor, cells: int, samples: int) -> 
     return (1 - distance.abs()).clamp(min=0).mean(dim=-2)
 
 
+def box_iou(a_BN4: Tensor, b_BM4: Tensor) -> Tensor:
+    """Intersection over union [B,N,M] of boxes given by left, top, right, bottom edges; 0 where neither has an area."""
+    low = torch.maximum(a_BN4[:, :, None, :2], b_BM4[:, None, :, :2])
+    high = torch.minimum(a_BN4[:, :, None, 2:], b_BM4[:, None, :, 2:])
+    both = (high - low).clamp(min=0).prod(dim=3)
+    area_BN, area_BM = ((x[..., 2:] - x[..., :2]).prod(dim=2) for x in (a_BN4, b_BM4))
+    either = area_BN[:, :, None] + area_BM[:, None] - both
+    return torch.where(either > 0, both / either.clamp(min=torch.finfo(both.dtype).tiny), 0.0)
+
+
 def assign_rows(scores_BQN: Tensor, rows_BQ: Tensor) -> tuple[Tensor, Tensor]:
     """Assign rows to different columns so that as many as possible are assigned, with the largest sum of scores.
 

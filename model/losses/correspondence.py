@@ -5,6 +5,7 @@ Pseudo-labels carry no gradient. Candidates that must not count get minus infini
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -13,13 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.affinity import similarity
-from model.losses.boxes import assign_rows, roi_average
-from model.losses.contrast import contrast, take_positions
+from model.losses.boxes import assign_rows, box_iou, roi_average
+from model.losses.contrast import Candidates, Queries, contrast, take_positions
+from model.network import ClipKeys
 from util.comparison import Comparison
 from util.parallel.distributed import largest
 
+OVERLAP = 0.1  # IoU from which two boxes may be the same object
 Negatives = Literal["intra", "inter", "both"]
-_MORE_CLIPS = "expected at least two clips per batch, or --gather_negatives with several processes"
+_MORE_CLIPS = "expected at least two clips in a step"
 
 
 def correspondence_weight(progress: float, alpha: float, ramp: tuple[float, float]) -> float:
@@ -37,8 +40,7 @@ def correspondence_weight(progress: float, alpha: float, ramp: tuple[float, floa
 
 
 def pixel_loss(
-    key_BTKYX: Tensor,
-    view_key_BVKYX: Tensor | None,
+    keys: ClipKeys,
     compared: Comparison,
     positions_BSA: Tensor,
     negatives: Negatives = "both",
@@ -47,8 +49,9 @@ def pixel_loss(
     """PCL: positions of t + 1 find the anchor that the same positions of t resemble most (Eq. 5-7).
 
     Args:
-        key_BTKYX: matching keys of the clips' frames at stride 16.
-        view_key_BVKYX: keys of the view of frame t (V = 1), at any size; None leaves that set of anchors out.
+        keys: of the clips' frames at stride 16, and of the view of frame t (V = 1), at any size; without one, that set
+            of anchors is left out. With shrinkage and selection, anchors are compared as memory and positions as
+            queries of XMem.
         compared: frames of the clips, on the keys' device.
         positions_BSA: anchors, positions `y * X + x` in the anchor frame and, if it is given, the view.
         negatives: which anchors a position must be told from: of its own clip, of others, or both.
@@ -60,42 +63,60 @@ def pixel_loss(
     Raises:
         ValueError: if other clips are needed and there are none, or if positions are missing.
     """
-    sets = 1 if view_key_BVKYX is None else 2
+    sets = 1 if keys.view_key is None else 2
     if positions_BSA.shape[1] != sets:
         raise ValueError(
             f"expected positions of {sets} sets of anchors, with the view's if there is one, "
             f"received those of {positions_BSA.shape[1]}."
         )
-    if negatives != "intra" and _clips_of_all(key_BTKYX, gather) < 2:
+    if negatives != "intra" and _clips_of_all(keys.key, gather) < 2:
         raise ValueError(
             f"the pixel-level loss with negatives '{negatives}' needs other clips, received one clip: {_MORE_CLIPS}, "
             "or negatives 'intra'."
         )
-    with torch.autocast(device_type=key_BTKYX.device.type, enabled=False):
-        now, after, anchor = _frames(key_BTKYX, compared.pair_B, compared.pair_B + 1, compared.anchor_B)
-        maps = [anchor] if view_key_BVKYX is None else [anchor, view_key_BVKYX[:, 0].float()]
-        anchors_BSAK = torch.stack([take_positions(x, positions_BSA[:, s]) for s, x in enumerate(maps)], dim=1)
-        own_BKN = anchors_BSAK.flatten(1, 2).transpose(1, 2)
+    pair_B, anchor_B = compared.pair_B, compared.anchor_B
+    with torch.autocast(device_type=keys.key.device.type, enabled=False):
+        now, after, anchor = _frames(keys.key, pair_B, pair_B + 1, anchor_B)
+        maps = [anchor] if keys.view_key is None else [anchor, keys.view_key[:, 0].float()]
+        anchors_BSAK = _take_sets(maps, positions_BSA)
+        shrinkage_BSA1 = e_now = e_after = None
+        if keys.shrinkage is not None:
+            views = [] if keys.view_shrinkage is None else [keys.view_shrinkage[:, 0].float()]
+            shrinkage_BSA1 = _take_sets([*_frames(keys.shrinkage, anchor_B), *views], positions_BSA)
+        if keys.selection is not None:
+            e_now, e_after = (x.flatten(2) for x in _frames(keys.selection, pair_B, pair_B + 1))
         count = anchors_BSAK.shape[2]
+        own_BKN = anchors_BSAK.flatten(1, 2).transpose(1, 2)
+        s_B1N = None if shrinkage_BSA1 is None else shrinkage_BSA1.flatten(1, 2).transpose(1, 2)
         with torch.no_grad():
             # The position's own norm is missing in these similarities, here and below: it is the same for all anchors.
-            scores_BNP = similarity(own_BKN, None, now.flatten(2), None)
-            label_BSP = scores_BNP.unflatten(1, (sets, count)).argmax(dim=2)
+            label_BSP = similarity(own_BKN, s_B1N, now.flatten(2), e_now).unflatten(1, (sets, count)).argmax(dim=2)
         if negatives == "intra":
-            scores_BSAP = similarity(own_BKN, None, after.flatten(2), None).unflatten(1, (sets, count))
+            scores_BSAP = similarity(own_BKN, s_B1N, after.flatten(2), e_after).unflatten(1, (sets, count))
             loss_BSP = F.cross_entropy(scores_BSAP.transpose(1, 2), label_BSP, reduction="none")
         else:
-            loss_BSP = contrast(after.flatten(2), anchors_BSAK, label_BSP, None, negatives == "both", gather)
+            queries, candidates = Queries(after.flatten(2), e_after), Candidates(anchors_BSAK, shrinkage_BSA1)
+            loss_BSP = contrast(queries, candidates, label_BSP, negatives == "both", gather)
         return loss_BSP.mean(dim=(1, 2)).mean()
 
 
-def object_loss(key_BTKYX: Tensor, compared: Comparison, queries_BQ: Tensor, gather: bool = False) -> Tensor:
+def _take_sets(maps: Sequence[Tensor], positions_BSA: Tensor) -> Tensor:
+    """Features [B,S,A,C] of a map for each set of positions."""
+    return torch.stack([take_positions(x, positions_BSA[:, s]) for s, x in enumerate(maps)], dim=1)
+
+
+def object_loss(
+    key_BTKYX: Tensor, compared: Comparison, queries_BQ: Tensor, own_negatives: bool = False, gather: bool = False
+) -> Tensor:
     """OCL: objects of frame t find their partner in the anchor frame among the objects of other clips (Eq. 8-11).
 
     Args:
         key_BTKYX: matching keys of the clips' frames at stride 16.
         compared: frames and boxes of the clips, on the keys' device.
         queries_BQ: drawn boxes of frame t, -1 where there are fewer than Q.
+        own_negatives: objects of the clip are negatives, too, where they hardly overlap the query, if they are in its
+            frame, or its partner, if they are in the partner's. It is ours: told from other videos alone, an object
+            need only show which video it is in.
         gather: as in `pixel_loss`.
 
     Returns:
@@ -121,12 +142,21 @@ def object_loss(key_BTKYX: Tensor, compared: Comparison, queries_BQ: Tensor, gat
         partner_BQ, found_BQ = match_objects(query_BQK, query_ids_BQ, features_B2NK[:, 1], ids_B2N[:, 1])
 
         # The clip's boxes of both frames in a row: those of the anchor frame come second.
-        real_BN = (ids_B2N >= 0).flatten(1)
         target_B1Q = (ids_B2N.shape[2] + partner_BQ)[:, None]
-        candidates_B1NK = features_B2NK.flatten(1, 2)[:, None]
-        loss_BQ = contrast(query_BQK.transpose(1, 2), candidates_B1NK, target_B1Q, real_BN, False, gather)[:, 0]
+        candidates = Candidates(features_B2NK.flatten(1, 2)[:, None], real_BA=(ids_B2N >= 0).flatten(1))
+        own = _apart(padded.boxes_B2N4, drawn_BQ, partner_BQ) if own_negatives else False
+        loss_BQ = contrast(Queries(query_BQK.transpose(1, 2)), candidates, target_B1Q, own, gather)[:, 0]
         loss_B = torch.where(found_BQ, loss_BQ, 0.0).sum(dim=1) / found_BQ.sum(dim=1).clamp(min=1)
         return loss_B.mean()
+
+
+def _apart(boxes_B2N4: Tensor, query_BQ: Tensor, partner_BQ: Tensor) -> Tensor:
+    """Which boxes of both frames in a row [B,2N,Q] hardly overlap the query or its partner, in whose frame they are."""
+    apart = []
+    for boxes_BN4, own_BQ in zip(boxes_B2N4.unbind(dim=1), (query_BQ, partner_BQ), strict=True):
+        own_BQ4 = boxes_BN4.gather(1, own_BQ[..., None].expand(-1, -1, 4))
+        apart.append(box_iou(boxes_BN4, own_BQ4) < OVERLAP)
+    return torch.cat(apart, dim=1)
 
 
 def clips_without_objects(box_ids_B2N: Tensor) -> Tensor:

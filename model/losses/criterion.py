@@ -10,7 +10,7 @@ from model.losses.correspondence import clips_without_objects, correspondence_we
 from model.losses.draws import draw_compared
 from model.losses.released import FRAME_WEIGHT, TEMPORAL_WEIGHT, draw_released, released_losses, view_sources
 from model.losses.segmentation import bootstrap_share, bootstrapped_cross_entropy, dice_loss
-from model.spacetime.unroll import ClipOutput
+from model.network import ClipKeys
 from util.comparison import Comparison
 from util.config.train import TrainConfig
 
@@ -19,7 +19,9 @@ class LossInput(NamedTuple):
     """What the losses of a batch of clips are made of.
 
     Attributes:
-        output: what the network made of the clips.
+        logits: the network's for the frames after the first, see `ClipOutput`. Where a loss is `joint`, it has the keys
+            of the whole step's clips and no logits.
+        keys: the network's, of all frames.
         labels_BTHW: true labels of the frames after the first, on the network's device.
         valid_BO: False where an object only pads the batch; on the network's device.
         compared: what the correspondence losses compare, on the CPU, where they draw; None without them.
@@ -27,7 +29,8 @@ class LossInput(NamedTuple):
         step: steps done.
     """
 
-    output: ClipOutput
+    logits: Tensor
+    keys: ClipKeys
     labels_BTHW: Tensor
     valid_BO: Tensor
     compared: Comparison | None
@@ -42,11 +45,14 @@ class Loss(NamedTuple):
         compute: it, unweighted, a scalar: a mean over clips.
         weight: of it in the total, from the run and the share of it that is done; where it is 0, the loss is not
             computed.
+        joint: whether it compares clips with each other. Then it needs those of the whole step: if these are computed
+            in parts, of all parts.
         of_views: whether it needs the clips' second views.
     """
 
     compute: Callable[[LossInput], Tensor]
     weight: Callable[[TrainConfig, float], float]
+    joint: bool = False
     of_views: bool = False
 
 
@@ -55,7 +61,7 @@ def compute_losses(x: LossInput, weights: Mapping[str, float]) -> tuple[dict[str
     losses = {name: row.compute(x) for name, row in LOSSES.items() if weights[name]}
     counts = {}
     if weights["ocl"] and x.compared is not None:
-        ids_B2N = x.compared.box_ids_B2N.to(x.output.key.device, non_blocking=True)
+        ids_B2N = x.compared.box_ids_B2N.to(x.keys.key.device, non_blocking=True)
         counts["clips_without_objects"] = clips_without_objects(ids_B2N)
     return losses, counts
 
@@ -74,6 +80,15 @@ def total_loss(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Te
     return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
 
+def split_weights(weights: Mapping[str, float], parts: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the weights of the losses that each of a step's parts has for itself, and of those that need all parts.
+
+    Those of the others are 0 in each. A single part is all there is.
+    """
+    alone = {name: 0.0 if LOSSES[name].joint and parts > 1 else weight for name, weight in weights.items()}
+    return alone, {name: weight - alone[name] for name, weight in weights.items()}
+
+
 def needs_views(weights: Mapping[str, float]) -> bool:
     """Return whether a loss with a weight needs the clips' second views."""
     return any(row.of_views and weights[name] > 0 for name, row in LOSSES.items())
@@ -86,30 +101,30 @@ def pixel_share(config: TrainConfig, step: int) -> float:
 
 
 def _cross_entropy(x: LossInput) -> Tensor:
-    return bootstrapped_cross_entropy(x.output.logits, x.labels_BTHW, x.valid_BO, pixel_share(x.config, x.step))
+    return bootstrapped_cross_entropy(x.logits, x.labels_BTHW, x.valid_BO, pixel_share(x.config, x.step))
 
 
 def _dice(x: LossInput) -> Tensor:
-    return dice_loss(x.output.logits, x.labels_BTHW, x.config.clip.max_objects, x.config.loss.dice_background)
+    return dice_loss(x.logits, x.labels_BTHW, x.config.clip.max_objects, x.config.loss.dice_background)
 
 
 def _pcl(x: LossInput) -> Tensor:
-    compared, wanted, key, view_key = _compared(x), x.config.correspondence, x.output.key, x.output.view_key
-    positions_BSA, _ = draw_compared(compared, _grid(key), None if view_key is None else _grid(view_key))
-    positions_BSA, compared = positions_BSA.to(key.device, non_blocking=True), compared.to(key.device)
-    return pixel_loss(key, view_key, compared, positions_BSA, wanted.pcl_negatives, wanted.gather_negatives)
+    keys, wanted = x.keys, x.config.correspondence
+    positions_BSA, compared = _draw(x)[0].to(keys.key.device, non_blocking=True), _compared(x).to(keys.key.device)
+    if wanted.pcl_similarity == "l2":
+        keys = keys._replace(shrinkage=None, selection=None, view_shrinkage=None)
+    return pixel_loss(keys, compared, positions_BSA, wanted.pcl_negatives, wanted.gather_negatives)
 
 
 def _ocl(x: LossInput) -> Tensor:
-    compared, key, view_key = _compared(x), x.output.key, x.output.view_key
-    _, queries_BQ = draw_compared(compared, _grid(key), None if view_key is None else _grid(view_key))
-    queries_BQ, compared = queries_BQ.to(key.device, non_blocking=True), compared.to(key.device)
-    return object_loss(key, compared, queries_BQ, x.config.correspondence.gather_negatives)
+    key, wanted = x.keys.key, x.config.correspondence
+    queries_BQ, compared = _draw(x)[1].to(key.device, non_blocking=True), _compared(x).to(key.device)
+    return object_loss(key, compared, queries_BQ, wanted.own_negatives, wanted.gather_negatives)
 
 
 def _pcl_released(x: LossInput) -> Tensor:
     """Join both terms of the released loss, so that the usual alpha gives them their published weights."""
-    compared, key, view_key = _compared(x), x.output.head_key, x.output.view_key
+    compared, key, view_key = _compared(x), x.keys.head_key, x.keys.view_key
     assert key is not None and view_key is not None, "the released loss acts on an extra key head"
     anchors_BA, points_BR = draw_released(compared.seeds, _grid(key), _grid(view_key))
     sources_BTP = view_sources(compared.view_matrices_BV33, _grid(key), _grid(view_key))
@@ -119,6 +134,13 @@ def _pcl_released(x: LossInput) -> Tensor:
     gather = x.config.correspondence.gather_negatives
     losses = released_losses(key, view_key, anchors_BA, points_BR, sources_BTP, gather)
     return losses["temporal"] + FRAME_WEIGHT / TEMPORAL_WEIGHT * losses["frame"]
+
+
+def _draw(x: LossInput) -> tuple[Tensor, Tensor]:
+    """Draw positions and queries together, whichever of them a loss is after: they come from one generator."""
+    keys, wanted = x.keys, x.config.correspondence
+    view_grid = None if keys.view_key is None else _grid(keys.view_key)
+    return draw_compared(_compared(x), _grid(keys.key), view_grid, wanted.pcl_anchors, wanted.annotated_first)
 
 
 def _compared(x: LossInput) -> Comparison:
@@ -147,9 +169,9 @@ def _alpha(config: TrainConfig, progress: float) -> float:
 LOSSES: dict[str, Loss] = {
     "cross_entropy": Loss(_cross_entropy, lambda config, progress: 1.0),
     "dice": Loss(_dice, lambda config, progress: config.loss.dice),
-    "pcl": Loss(_pcl, lambda config, progress: _pixel_weight(config, progress, "paper"), of_views=True),
+    "pcl": Loss(_pcl, lambda config, progress: _pixel_weight(config, progress, "paper"), joint=True, of_views=True),
     "pcl_released": Loss(
-        _pcl_released, lambda config, progress: _pixel_weight(config, progress, "released"), of_views=True
+        _pcl_released, lambda config, progress: _pixel_weight(config, progress, "released"), joint=True, of_views=True
     ),
-    "ocl": Loss(_ocl, _object_weight),
+    "ocl": Loss(_ocl, _object_weight, joint=True),
 }

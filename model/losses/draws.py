@@ -14,7 +14,11 @@ BOX_CELL = 32
 
 
 def draw_compared(
-    compared: Comparison, grid: tuple[int, int], view_grid: tuple[int, int] | None = None
+    compared: Comparison,
+    grid: tuple[int, int],
+    view_grid: tuple[int, int] | None = None,
+    anchor_cells: int = ANCHOR_CELLS,
+    annotated_first: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Draw anchor positions and query boxes of every clip from its own seed, so that its batch does not matter.
 
@@ -27,6 +31,8 @@ def draw_compared(
         compared: the clips, on the CPU.
         grid: height and width of the frames' key maps.
         view_grid: height and width of the view's key map; None draws no positions of a view (S = 1).
+        anchor_cells: rows and columns of the cells of anchors.
+        annotated_first: cells that hold annotated objects come first, and give one of these.
 
     Returns:
         Positions [B,S,A] `y * X + x` in the key map of the anchor frame (S = 0) and of the view (S = 1), and the drawn
@@ -34,8 +40,8 @@ def draw_compared(
     """
     grids = [grid] if view_grid is None else [grid, view_grid]
     cells = (
-        min(ANCHOR_CELLS, *(size[0] for size in grids)),
-        min(ANCHOR_CELLS, *(size[1] for size in grids)),
+        min(anchor_cells, *(size[0] for size in grids)),
+        min(anchor_cells, *(size[1] for size in grids)),
     )
     boxes, ids, seeds = compared.boxes_B2N4.numpy(), compared.box_ids_B2N.numpy(), compared.seeds
     positions = np.empty((len(seeds), len(grids), cells[0] * cells[1]), np.int64)
@@ -44,7 +50,7 @@ def draw_compared(
         rng = clip_rng(seed, "pair")
         for anchors, size in enumerate(grids):
             positions[clip, anchors] = draw_positions(rng, size, cells)
-        drawn = _draw_queries(rng, boxes[clip, 0], ids[clip, 0], ids[clip, 1])
+        drawn = _draw_queries(rng, boxes[clip, 0], ids[clip, 0], ids[clip, 1], annotated_first)
         queries[clip, : len(drawn)] = drawn
     return torch.from_numpy(positions), torch.from_numpy(queries)
 
@@ -65,13 +71,17 @@ def draw_positions(rng: np.random.Generator, grid: tuple[int, int], cells: tuple
 
 
 def _draw_queries(
-    rng: np.random.Generator, boxes_N4: np.ndarray, ids_N: np.ndarray, anchor_ids_N: np.ndarray
+    rng: np.random.Generator, boxes_N4: np.ndarray, ids_N: np.ndarray, anchor_ids_N: np.ndarray, annotated_first: bool
 ) -> list[int]:
-    candidates = np.flatnonzero((ids_N >= 0) & np.isin(ids_N, anchor_ids_N))
-    if len(candidates) == 0:
+    fit_N = (ids_N >= 0) & np.isin(ids_N, anchor_ids_N)
+    if not fit_N.any():
         return []
-    centres = (boxes_N4[candidates, :2] + boxes_N4[candidates, 2:]) / 2
+    centres = (boxes_N4[:, :2] + boxes_N4[:, 2:]) / 2
     places = (centres // BOX_CELL).astype(np.int64)
-    cell_of = places[:, 1] * (places[:, 0].max() + 1) + places[:, 0]
-    chosen = rng.permutation(np.unique(cell_of))[:QUERIES]
-    return [int(rng.choice(candidates[cell_of == cell])) for cell in chosen]
+    cell_N = places[:, 1] * (places[fit_N, 0].max() + 1) + places[:, 0]
+    drawn: list[int] = []
+    for kind_N in (ids_N > 0, ids_N == 0) if annotated_first else (ids_N >= 0,):
+        candidates = np.flatnonzero(fit_N & kind_N & ~np.isin(cell_N, cell_N[drawn]))
+        cells = rng.permutation(np.unique(cell_N[candidates]))[: QUERIES - len(drawn)]
+        drawn += [int(rng.choice(candidates[cell_N[candidates] == cell])) for cell in cells]
+    return drawn

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from model.affinity import similarity
-from model.losses.contrast import contrast, take_positions
+from model.losses.contrast import Candidates, Queries, contrast, take_positions
 from model.losses.draws import ANCHOR_CELLS, draw_positions
 from util.seeds import clip_rng
 
@@ -100,14 +100,16 @@ def released_losses(
         with torch.no_grad():
             seen_BKP = view_key[:, 1:].flatten(3).transpose(1, 2).flatten(2)
             label_BP = similarity(anchors_BAK.transpose(1, 2), None, seen_BKP, None).argmax(dim=1)
-        temporal_BP = contrast(query_BKP, anchors_BAK[:, None], label_BP[:, None], None, True, gather)[:, 0]
+        anchors = Candidates(anchors_BAK[:, None])
+        temporal_BP = contrast(Queries(query_BKP), anchors, label_BP[:, None], gather=gather)[:, 0]
 
         source_BR = sources_BTP[:, 0].gather(1, points_BR)
         point_BRK = take_positions(view_key[:, 0], points_BR)
         place_BRK = take_positions(key[:, 0], source_BR.clamp(min=0))
         same_BR = torch.arange(points_BR.shape[1], device=points_BR.device).expand_as(points_BR)
         real_BR = source_BR >= 0
-        frame_BR = contrast(point_BRK.transpose(1, 2), place_BRK[:, None], same_BR[:, None], real_BR, True, gather)
+        places = Candidates(place_BRK[:, None], real_BA=real_BR)
+        frame_BR = contrast(Queries(point_BRK.transpose(1, 2)), places, same_BR[:, None], gather=gather)
     return {
         "temporal": _mean_inside(temporal_BP, later.flatten(1) >= 0),
         "frame": _mean_inside(frame_BR[:, 0], real_BR),

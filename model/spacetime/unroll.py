@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,32 +9,11 @@ from torch import Tensor, nn
 
 from model.affinity import readout, similarity, softmax_affinity
 from model.layers.blocks import ImagePart
+from model.network import ClipKeys, ClipOutput
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 from model.twoframe.matching import keep_best_queries
 from util.config.data import ClipConfig
 from util.seeds import clip_rng
-
-
-class ClipOutput(NamedTuple):
-    """What a network gives for a batch of clips.
-
-    Attributes:
-        logits: label logits [B,T-1,L,H,W] in fp32 of the frames after the first, background first; minus infinity for
-            padded objects.
-        key: matching keys [B,T,K,Y,X] of all frames.
-        view_key: keys [B,V,K,Y,X] of the second views, if there were any: matching keys, or `head_key`'s counterpart.
-        head_key: keys [B,T,K,Y,X] of the extra head of the released correspondence loss, if the network has one.
-    """
-
-    logits: Tensor
-    key: Tensor
-    view_key: Tensor | None = None
-    head_key: Tensor | None = None
-
-    def detach(self) -> "ClipOutput":
-        """Return the same without gradients."""
-        view_key, head_key = (None if key is None else key.detach() for key in (self.view_key, self.head_key))
-        return ClipOutput(self.logits.detach(), self.key.detach(), view_key, head_key)
 
 
 @dataclass(frozen=True)
@@ -139,9 +117,7 @@ class ClipNetwork(nn.Module):
         valid = valid_BO.cpu().numpy()
         valid_BO = valid_BO.to(images_BT3HW.device, non_blocking=True)
         plan = draw_plan(seeds, frames, self.memory_frames, self.deep_update)
-        # Before the clips, so that a running statistic of BatchNorm ends with these.
-        view_key = None if views_BV3HW is None or not views_BV3HW.shape[1] else self._encode_views(views_BV3HW)
-        features = self._encode_keys(images_BT3HW)
+        features, keys = self._encode(images_BT3HW, views_BV3HW)
         grid = features.key.shape[-2:]
         value_parts, decoder_parts = self._image_parts(features.f16)
         sensory = self.network.initial_sensory(batch, valid_BO.shape[1], grid[0], grid[1], like=images_BT3HW)
@@ -162,14 +138,30 @@ class ClipNetwork(nn.Module):
         result = torch.stack(logits, dim=1)
         # Gradients, too, then come to every frame's value in every process, be they zero.
         logits_BTLHW = result + 0 * bank.touch() if self.encode_all else result
-        head = self.network.key_proj2
-        head_key = None if head is None or view_key is None else _over_frames(lambda x: head(x)[0], features.f16)
-        return ClipOutput(logits_BTLHW, features.key, view_key, head_key)
+        return ClipOutput(logits_BTLHW, keys)
 
-    def _encode_views(self, views_BV3HW: Tensor) -> Tensor:
-        head = self.network.key_proj2
-        if head is None:
-            return _over_frames(lambda x: self.network.encode_key(x).key, views_BV3HW)
+    def encode(self, images_BT3HW: Tensor, views_BV3HW: Tensor | None = None) -> ClipKeys:
+        """Return the keys alone, the same as those of `forward`, whose arguments these are."""
+        return self._encode(images_BT3HW, views_BV3HW)[1]
+
+    def _encode(self, images_BT3HW: Tensor, views_BV3HW: Tensor | None) -> tuple[KeyFeatures, ClipKeys]:
+        """Encode views and frames."""
+        head, views = self.network.key_proj2, views_BV3HW
+        view_key = view_shrinkage = head_key = None
+        # Before the clips, so that a running statistic of BatchNorm ends with these.
+        if views is not None and views.shape[1] and head is not None:
+            view_key = self._encode_views(views, head)
+        elif views is not None and views.shape[1]:
+            of_views = self._encode_keys(views)
+            view_key, view_shrinkage = of_views.key, of_views.shrinkage
+        features = self._encode_keys(images_BT3HW)
+        if head is not None and view_key is not None:
+            head_key = head(features.f16.flatten(0, 1))[0].unflatten(0, images_BT3HW.shape[:2])
+        key, shrinkage, selection = features.key, features.shrinkage, features.selection
+        return features, ClipKeys(key, shrinkage, selection, view_key, view_shrinkage, head_key)
+
+    def _encode_views(self, views_BV3HW: Tensor, head: nn.Module) -> Tensor:
+        """Encode views for the extra key head."""
 
         def encode(x_N3HW: Tensor) -> Tensor:
             return head(self.network.key_encoder(x_N3HW)[0])[0]

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.network import VOSNetwork
-from model.training.optim import RunningMean
+from model.training.optim import RunningMean, clip_gradient
 from model.weights import FORMAT, VERSION, load_weights
 from util.config.plain import plain
 from util.config.train import TrainConfig
+from util.parallel import distributed
 from util.run.due import owes_validation
+from util.run.folder import save_step
 
 
 @dataclass
@@ -59,11 +61,28 @@ class TrainState:
             return nullcontext()
         return self.parallel.no_sync()  # type: ignore[return-value]
 
+    def descend(self, config: TrainConfig) -> Tensor:
+        """Change the weights by the gradients that they have, count the step, and return the gradients' norm."""
+        self.scaler.unscale_(self.optimizer)
+        norm = clip_gradient(self.network.parameters(), config.optim.clip_gradient).detach()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.mean is not None:
+            self.mean.update(self.model)
+        self.step += 1
+        return norm
+
 
 def progress(config: TrainConfig, step: int, seconds: float) -> float:
     """Return the share of a stage that is over after so many steps and seconds."""
     by_time = seconds / (60 * config.max_minutes) if config.max_minutes > 0 else 0.0
     return max(step / config.iterations, by_time)
+
+
+def save(state: TrainState, config: TrainConfig) -> None:
+    """Write a checkpoint: one process does, what all have alike."""
+    if distributed.is_main():
+        save_step(config.folder(), payload(state, config), state.step, config.keep)
 
 
 def payload(state: TrainState, config: TrainConfig) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from model.aggregate import soft_odds
-from model.spacetime.unroll import ClipOutput
+from model.network import ClipKeys, ClipOutput
 from model.twoframe.network import TwoFrameFeatures, TwoFrameNetwork, extend_history, refer, start_history
 from util.config.data import ClipConfig
 
@@ -19,7 +19,7 @@ CONTRAST_TEMPERATURE = 0.07
 class TwoFrameClipNetwork(nn.Module):
     """A two-frame network that segments whole clips from their first masks.
 
-    Matching is surjective, in BMVOS too: its bijective step is for test time. `ClipOutput.key` holds the matching keys,
+    Matching is surjective, in BMVOS too: its bijective step is for test time. `ClipKeys.key` holds the matching keys,
     scaled for the correspondence losses.
     """
 
@@ -50,11 +50,9 @@ class TwoFrameClipNetwork(nn.Module):
             seeds: one for each clip; nothing is drawn here.
             views_BV3HW: second views, of any size, of which only keys are wanted; V = 0 for none.
         """
-        # Before the clips, so that a running statistic of BatchNorm ends with these.
-        view_key = None if views_BV3HW is None or not views_BV3HW.shape[1] else self._encode(views_BV3HW).key
         valid_BO = valid_BO.to(images_BT3HW.device, non_blocking=True)
         frames = images_BT3HW.shape[1]
-        features = self._encode(images_BT3HW)
+        features, keys = self._encode(images_BT3HW, views_BV3HW)
         masks = first_masks_BOHW.float()
         first = previous = refer(_frame(features, 0), masks)
         history, logits = start_history(masks), []
@@ -63,11 +61,19 @@ class TwoFrameClipNetwork(nn.Module):
             logits.append(soft_odds(self.network.segment(now, [first], previous, history), valid_BO))
             masks = torch.softmax(logits[-1], dim=1)[:, 1:]
             previous, history = refer(now, masks), extend_history(history, masks)
-        return ClipOutput(
-            torch.stack(logits, dim=1), _sharpen(features.key), None if view_key is None else _sharpen(view_key)
-        )
+        return ClipOutput(torch.stack(logits, dim=1), keys)
 
-    def _encode(self, images_BT3HW: Tensor) -> TwoFrameFeatures:
+    def encode(self, images_BT3HW: Tensor, views_BV3HW: Tensor | None = None) -> ClipKeys:
+        """Return the keys alone, the same as those of `forward`, whose arguments these are."""
+        return self._encode(images_BT3HW, views_BV3HW)[1]
+
+    def _encode(self, images_BT3HW: Tensor, views_BV3HW: Tensor | None) -> tuple[TwoFrameFeatures, ClipKeys]:
+        # Before the clips, so that a running statistic of BatchNorm ends with these.
+        view_key = None if views_BV3HW is None or not views_BV3HW.shape[1] else self._encode_keys(views_BV3HW).key
+        features = self._encode_keys(images_BT3HW)
+        return features, ClipKeys(key=_sharpen(features.key), view_key=None if view_key is None else _sharpen(view_key))
+
+    def _encode_keys(self, images_BT3HW: Tensor) -> TwoFrameFeatures:
         features = self.network.encode_key(images_BT3HW.flatten(0, 1))
         return features.map(lambda x: x.unflatten(0, images_BT3HW.shape[:2]))
 

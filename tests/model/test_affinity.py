@@ -7,6 +7,7 @@ import torch
 
 from model import affinity
 from model.affinity import match_top_k, readout, similarity, softmax_affinity, sparse_readout
+from model.twoframe.matching import keep_best_queries
 
 
 def random_memory(seed: int = 0, n: int = 7, p: int = 5, k: int = 4) -> tuple[torch.Tensor, ...]:
@@ -94,3 +95,14 @@ def test_affinity_sums_to_one_over_memory() -> None:
     key, shrinkage, query, selection = random_memory()
     weights = softmax_affinity(similarity(key, shrinkage, query, selection))
     torch.testing.assert_close(weights.sum(1), torch.ones(1, 5))
+
+
+def test_bijective_matching_sees_all_queries_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    key, _, query, _ = random_memory()
+    scores = keep_best_queries(similarity(key, None, query, None), 2)
+    dense = softmax_affinity(scores)[0].T
+    monkeypatch.setitem(affinity._BLOCK_ELEMENTS, "cpu", 14)  # two queries at a time, if it were not for this
+    match = match_top_k(key[0].T, None, query[0], None, None, bijective_k=2)
+    found = torch.zeros_like(dense).scatter(1, match.index_PK, match.weight_PK)
+    torch.testing.assert_close(found, dense)
+    assert not torch.allclose(dense, softmax_affinity(similarity(key, None, query, None))[0].T)

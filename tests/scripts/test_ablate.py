@@ -242,7 +242,7 @@ def test_the_table_by_hand(tmp_path: Path) -> None:
     assert "(baseline: 1 2; pcl: 1 2; both: 3)" in text and "the median over the lines of the log" in text
     assert "Not the same" not in text
     with Image.open(tmp_path / "plot.png") as plot:
-        assert plot.size == (3 * 440, 3 * 280 + 3 * 22 + 12)  # seven quantities, three rows
+        assert plot.size == (3 * 630, 3 * 405)  # seven quantities, three rows
 
     record = json.loads((tmp_path / "pcl" / "seed1" / "run.json").read_text())
     record["starts"][-1]["cpu"] = "slow"

@@ -16,10 +16,10 @@ CPU = torch.device("cpu")
 
 
 def steps(
-    folder: Path, accumulate: int = 1, freeze_bn: Literal["yes", "no"] = "yes", alpha: float = 0.2
+    folder: Path, accumulate: int = 1, freeze_bn: Literal["yes", "no"] = "yes", count: int = 8
 ) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
-    """Do three steps on clips with one or two objects and drawn memory frames."""
-    run = small_run(Path((folder / "root").read_text()), iterations=3)
+    """Do some steps, with both correspondence losses, on clips with one or two objects and drawn memory frames."""
+    run = small_run(Path((folder / "root").read_text()), iterations=count)
     run = replace(
         run,
         accumulate=accumulate,
@@ -27,10 +27,7 @@ def steps(
         freeze_bn=freeze_bn,
         clip=replace(run.clip, frames=4, memory_frames=2, deep_update=0.5),
         optim=replace(run.optim, lr=1e-4, lr_schedule="steps", warmup_steps=0),
-        # Parts of a step have no negatives in common.
-        correspondence=replace(
-            run.correspondence, alpha=alpha if accumulate == 1 else 0.0, ramp=(0.0, 0.0), gather_negatives=True
-        ),
+        correspondence=replace(run.correspondence, ramp=(0.0, 0.0), ocl_variant="hard"),
     )
     state = build_state(run, CPU)
     # Adam divides a gradient by its size, and so makes a whole step of one that is nothing but rounding. With a larger
@@ -40,12 +37,13 @@ def steps(
     before = {name: value.clone() for name, value in state.model.named_parameters()}
     batches = iter(build_loader(run, CPU))
     pending, history = train.StepMetrics(), []
-    for _ in range(3):
+    for _ in range(count):
         parts = [next(batches) for _ in range(accumulate)]
         values, _ = train.train_step(state, parts, run)
         pending.add(state.step, values, [part.names for part in parts])
         scalars = pending.flush()
-        history.append({name: scalars[name] for name in ("loss", "cross_entropy", "dice", "iou", "gradient_norm")})
+        names = ("loss", "cross_entropy", "dice", "pcl", "ocl", "iou", "gradient_norm")
+        history.append({name: scalars[name] for name in names})
     moved = [(value - before[name]).abs().max().item() for name, value in state.model.named_parameters()]
     assert max(moved) > 1e-4, "the weights have to move much further than they may differ"
     return state.model.state_dict(), history

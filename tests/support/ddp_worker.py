@@ -16,9 +16,9 @@ from util.parallel import distributed
 
 
 def train_case(folder: Path) -> None:
-    """Three steps on this rank's share."""
+    """Some steps on this rank's share."""
     frozen: Any = os.environ.get("FREEZE_BN", "yes")
-    network, metrics = steps(folder, accumulate=int(os.environ.get("ACCUMULATE", "1")), freeze_bn=frozen)
+    network, metrics = steps(folder, int(os.environ.get("ACCUMULATE", "1")), frozen, int(os.environ.get("STEPS", "8")))
     if distributed.is_main():
         torch.save({"network": network, "metrics": metrics}, folder / "result.pth")
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from model.losses.correspondence import object_loss, pixel_loss
 from model.losses.draws import draw_compared
+from model.network import ClipKeys
 from util.comparison import Comparison
 
 NEGATIVES: Any = ["intra", "inter", "both"]
@@ -23,10 +24,10 @@ class Batch(NamedTuple):
     queries: Tensor
 
     def pcl(self, negatives: Any = "both", gather: bool = False) -> Tensor:
-        return pixel_loss(self.key, self.view, self.compared, self.positions, negatives, gather)
+        return pixel_loss(ClipKeys(self.key, view_key=self.view), self.compared, self.positions, negatives, gather)
 
-    def ocl(self, gather: bool = False) -> Tensor:
-        return object_loss(self.key, self.compared, self.queries, gather)
+    def ocl(self, gather: bool = False, own: bool = False) -> Tensor:
+        return object_loss(self.key, self.compared, self.queries, own, gather)
 
     def leaves(self) -> list[Tensor]:
         assert self.view is not None

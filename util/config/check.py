@@ -16,12 +16,11 @@ def check_ranges(config: TrainConfig) -> None:
         raise ValueError("--memory_frames must be at least 0, --max_objects at least 1.")
 
 
-def check_correspondence(config: TrainConfig, clips: int, processes: int) -> None:
+def check_correspondence(config: TrainConfig, processes: int) -> None:
     """Raise ValueError where the correspondence losses lack what they need.
 
     Args:
         config: the run.
-        clips: that a process computes at a time.
         processes: of the run.
     """
     wanted = config.correspondence
@@ -35,7 +34,7 @@ def check_correspondence(config: TrainConfig, clips: int, processes: int) -> Non
     released = wanted.released
     if released and wanted.ocl:
         raise ValueError("--pcl_variant released: the released code has no object-level loss; add --no_ocl.")
-    if clips * (processes if wanted.gather_negatives else 1) > 1:
+    if config.batch_size > (1 if wanted.gather_negatives else processes):
         return
     lonely = {
         f"--pcl_negatives {wanted.pcl_negatives}": wanted.pcl and not released and wanted.pcl_negatives != "intra",
@@ -43,9 +42,10 @@ def check_correspondence(config: TrainConfig, clips: int, processes: int) -> Non
     }
     faults = [flag for flag, fault in lonely.items() if fault]
     if faults:
-        others = "; --gather_negatives adds those of the other processes" if processes > 1 else ""
+        alone = config.batch_size == 1
+        who, remedy = ("a step", "give it more") if alone else ("a process", "leave out --no_gather_negatives")
         raise ValueError(
-            f"{' and '.join(faults)}: negatives come from other clips, but a process computes one clip at a time "
-            f"(--batch_size {config.batch_size}, {processes} processes, --accumulate {config.accumulate}). Give it "
-            f"more clips{others}; or do without: --pcl_negatives intra --no_ocl."
+            f"{' and '.join(faults)}: negatives come from other clips, but {who} has one clip "
+            f"(--batch_size {config.batch_size}, {processes} processes): {remedy}, or do without: "
+            "--pcl_negatives intra --no_ocl."
         )

@@ -46,12 +46,27 @@ class CorrespondenceConfig:
     """Shares of the run between which the weight rises from 0 to --alpha."""
     pcl_negatives: Literal["intra", "inter", "both"] = "both"
     """Anchors that a position must be told from: of its own clip, of the other clips of the batch, or both."""
+    pcl_similarity: Literal["l2", "network"] = "l2"
+    """How anchors and positions are compared: by distance, or as the network reads memory (XMem: with shrinkage and
+    selection)."""
+    pcl_anchors: int = 8
+    """Rows and columns of the cells of a frame, each of which gives an anchor."""
     pcl_variant: Literal["paper", "released"] = "paper"
     """released: the loss of the paper authors' code, on a head of its own (stcn and stcn-corr)."""
     ocl_objects: Literal["manual", "auto", "both"] = "both"
     """Objects to compare: annotated ones, proposals of scripts/extract_proposals.py, or both."""
-    gather_negatives: bool = False
-    """Take negatives from the clips of all processes instead of the process's own."""
+    ocl_variant: Literal["paper", "hard"] = "paper"
+    """paper: its text as it stands; hard: annotated_first, both and a gap of 10 for the three flags that follow."""
+    ocl_queries: Literal["paper", "annotated_first"] | None = None
+    """Which three objects of a clip find their partners: any, or annotated ones first (default: --ocl_variant's)."""
+    ocl_negatives: Literal["inter", "both"] | None = None
+    """Objects that they must be told from: of other clips, or also of their own frames with an IoU below 0.1 (default:
+    --ocl_variant's)."""
+    ocl_min_gap: int | None = None
+    """Frames of the video from frame t to the anchor frame, at least, as far as the clip's gaps allow (default:
+    --ocl_variant's)."""
+    gather_negatives: bool = True
+    """Take negatives from the step's clips of all processes, not the process's own alone."""
     view_scale: tuple[float, float] = (0.5, 1.0)
     """Side of the crop's part that the view of a frame shows; drawn once per clip."""
     view_size: int = 0
@@ -67,8 +82,28 @@ class CorrespondenceConfig:
             raise ValueError(
                 f"view_scale {self.view_scale[0]} {self.view_scale[1]}: expected 0 < smallest <= largest <= 1."
             )
+        if self.pcl_anchors < 1:
+            raise ValueError(f"pcl_anchors {self.pcl_anchors}: expected at least 1.")
+        if self.ocl_min_gap is not None and self.ocl_min_gap < 0:
+            raise ValueError(f"ocl_min_gap {self.ocl_min_gap}: expected at least 0.")
         if self.view_size < 0 or self.view_size % 16:
             raise ValueError(f"view_size {self.view_size}: expected a multiple of 16, the stride of the networks.")
+
+    @property
+    def annotated_first(self) -> bool:
+        """Whether annotated objects are compared before proposals."""
+        return (self.ocl_queries or {"paper": "paper", "hard": "annotated_first"}[self.ocl_variant]) != "paper"
+
+    @property
+    def own_negatives(self) -> bool:
+        """Whether objects are told from others of their own frames, too."""
+        return (self.ocl_negatives or {"paper": "inter", "hard": "both"}[self.ocl_variant]) == "both"
+
+    @property
+    def min_gap(self) -> int:
+        """Smallest distance of the anchor frame, in frames of the video; 0 without the object-level loss."""
+        gap = {"paper": 0, "hard": 10}[self.ocl_variant] if self.ocl_min_gap is None else self.ocl_min_gap
+        return gap if self.ocl and self.beta > 0 else 0
 
     @property
     def active(self) -> bool:

@@ -55,7 +55,7 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
         return ids
     raise ValueError(
         f"mask {path} has mode {mode}: colours are not object ids. Expected a PNG with a palette or grey ids; "
-        "convert each colour to one id and save it in palette mode."
+        "`python scripts/convert_masks.py FOLDER --output NEW_FOLDER` gives each colour an id."
     )
 
 

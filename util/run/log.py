@@ -17,6 +17,7 @@ from util.files.atomic import atomic_write
 logger = logging.getLogger(__name__)
 
 FILE = "metrics.jsonl"
+JUDGED = "validation/"  # begins the names of a validation's figures
 
 
 class MetricLog:
@@ -100,6 +101,15 @@ def _lines(path: Path) -> Iterator[tuple[int, str, dict[str, Any] | None]]:
             yield number, line, None
         else:
             yield number, line, entry
+
+
+def open_log(folder: Path, step: int, again: bool) -> MetricLog:
+    """Open a run's log at `step`; the figures of its validation, if it is to be done `again`, are taken back."""
+
+    def keep(entry: Mapping[str, Any]) -> bool:
+        return not (again and entry["step"] == step and any(name.startswith(JUDGED) for name in entry))
+
+    return MetricLog(folder, step, keep)
 
 
 def _truncate(path: Path, keep: Callable[[Mapping[str, Any]], bool]) -> None:

@@ -146,3 +146,30 @@ def test_frames_without_a_successive_pair_are_refused() -> None:
     assert draw_pair(np.random.default_rng(0), (9, 5, 4)) == (1, 0)
     with pytest.raises(ValueError, match=r"frames \(2, 4, 6\): expected two successive ones for the correspondence"):
         draw_pair(np.random.default_rng(0), (2, 4, 6))
+
+
+def test_frames_reach_as_far_as_is_asked_and_the_gaps_allow() -> None:
+    def reach(frames: tuple[int, ...]) -> int:
+        """Largest distance from the first of two successive frames to one that is none of them."""
+        pairs = [i for i in range(len(frames) - 1) if abs(frames[i + 1] - frames[i]) == 1]
+        return max(abs(frame - frames[i]) for i in pairs for frame in (set(frames) - {frames[i], frames[i + 1]}))
+
+    def clips(max_gap: int, min_gap: int) -> list[tuple[int, ...]]:
+        return [
+            draw_successive_frames(np.random.default_rng(seed), 60, 3, max_gap, 0.5, min_gap) for seed in range(300)
+        ]
+
+    assert np.mean([reach(clip) >= 10 for clip in clips(20, 10)]) > 0.99
+    assert np.mean([reach(clip) >= 10 for clip in clips(20, 0)]) < 0.7
+    # A gap that is smaller than asked is what can be had.
+    near = clips(4, 10)
+    assert all(abs(b - a) <= 5 for clip in near for a, b in zip(clip, clip[1:], strict=False))
+    assert np.mean([reach(clip) >= 4 for clip in near]) > 0.9
+    assert clips(20, 0) == [draw_successive_frames(np.random.default_rng(s), 60, 3, 20, 0.5) for s in range(300)]
+
+
+def test_the_anchor_is_far_enough_or_the_farthest() -> None:
+    frames = (3, 4, 9, 20, 40)
+    for min_gap, expected in ((0, {2, 3, 4}), (10, {3, 4}), (17, {3, 4}), (30, {4}), (99, {4})):
+        drawn = {draw_pair(np.random.default_rng(seed), frames, min_gap) for seed in range(60)}
+        assert drawn == {(0, anchor) for anchor in expected}, min_gap

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.losses.boxes import assign_rows, roi_average
+from model.losses.boxes import assign_rows, box_iou, roi_average
 
 ALL = torch.ones(1, 3, dtype=torch.bool)
 
@@ -104,3 +104,16 @@ def test_too_few_columns_assign_as_many_rows_as_possible(columns: int) -> None:
 def test_one_row_takes_its_best_column() -> None:
     index, taken = assign_rows(torch.tensor([[[0.0, 3, 1]]]), torch.tensor([[True]]))
     assert index.tolist() == [[1]] and taken.tolist() == [[True]]
+
+
+def test_overlap_by_hand() -> None:
+    a = torch.tensor([[[0.0, 0, 4, 4], [0, 0, 0, 0]]])
+    b = torch.tensor([[[0.0, 0, 4, 4], [2, 2, 6, 6], [4, 0, 8, 4], [1, 1, 2, 2], [0, 0, 0, 0]]])
+    expected = torch.tensor([[[1, 4 / 28, 0, 1 / 16, 0], [0] * 5]])
+    torch.testing.assert_close(box_iou(a, b), expected)
+
+
+def test_overlap_equals_torchvision() -> None:
+    ops = pytest.importorskip("torchvision.ops")
+    a, b = random_boxes(2, 7, 96), random_boxes(2, 9, 96, seed=1)
+    torch.testing.assert_close(box_iou(a, b), torch.stack([ops.box_iou(a[i], b[i]) for i in range(2)]))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.losses.boxes import roi_average
 from model.losses.correspondence import clips_without_objects, match_objects
 from tests.support.paired_batches import Batch, batch_of, distance, drawn_batch
 
@@ -160,3 +161,45 @@ def test_clips_without_a_box_that_can_have_a_partner_are_counted() -> None:
     # An object gone in the anchor frame; one that is there; proposals in both frames; a proposal in one alone.
     ids = [[[1, -1], [2, -1]], [[1, 2], [2, -1]], [[0, -1], [0, 0]], [[0, -1], [3, -1]]]
     assert clips_without_objects(torch.tensor(ids)).item() == 2
+
+
+def test_too_few_proposals_go_to_the_nearest_queries() -> None:
+    # K = 1. By 2 a q - a^2 alone, without the query's own norm, the far query would win the only proposal.
+    query, anchor = torch.tensor([[[3.0], [1.0]]]), torch.tensor([[[1.2], [9.0]]])
+    partner, found = match_objects(query, torch.tensor([[0, 0]]), anchor, torch.tensor([[0, -1]]))
+    assert found.tolist() == [[False, True]] and partner[0, 1] == 0
+
+
+def test_objects_of_the_same_frames_that_hardly_overlap_are_negatives() -> None:
+    # Columns of a cell, boxes a quarter of a cell to each side: only equal ones overlap. Query 2 has partner 5, which
+    # is object 1; its own frame also holds 2 (again) and 6, the anchor frame 5 (again), 1 and, as padding, 0.
+    ids = [[1, 0, 0, -1], [1, 0, 0, -1]]
+    batch = object_batch([2.0, 2.0, 6.0], [5.0, 5.0, 1.0], ids, [0, -1, -1])
+    wrong = {False: (3, 7), True: (3, 7, 6, 1)}
+    for own, others in wrong.items():
+        scores = [-((2.0 - o) ** 2) for o in (5, *others)]
+        expected = (math.log(sum(map(math.exp, scores))) - scores[0]) / 2
+        assert batch.ocl(own=own).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_negatives_of_the_same_frames_equal_loops() -> None:
+    ops = pytest.importorskip("torchvision.ops")
+    batch = drawn_batch([1, 2, 3])
+    compared = batch.compared
+    features = roi_average(
+        torch.stack([batch.key[range(3), compared.pair_B], batch.key[range(3), compared.anchor_B]], 1).flatten(0, 1),
+        compared.boxes_B2N4.flatten(0, 1),
+    ).view(3, 2, 12, -1)
+    total = torch.zeros(())
+    for b in range(3):
+        queries, ids = batch.queries[b], compared.box_ids_B2N[b]
+        partners, found = match_objects(features[b, :1, queries], ids[:1, queries], features[b, 1:], ids[1:])
+        assert found.all()
+        for q, p in zip(queries.tolist(), partners[0].tolist(), strict=True):
+            others = [features[c, n, m] for c in range(3) if c != b for n in (0, 1) for m in range(12)]
+            for n, own in ((0, q), (1, p)):
+                iou = ops.box_iou(compared.boxes_B2N4[b, n], compared.boxes_B2N4[b, n, own][None])[:, 0]
+                others += [features[b, n, m] for m in range(12) if iou[m] < 0.1]
+            scores = distance(features[b, 0, q], torch.stack([features[b, 1, p], *others]))
+            total = total + (scores.logsumexp(0) - scores[0]) / 3 / 3
+    torch.testing.assert_close(batch.ocl(own=True), total)

@@ -49,7 +49,7 @@ def gradients(state: TrainState, batch: ClipBatch, run: TrainConfig, terms: Sequ
     output = state.parallel(
         batch.network_images(), batch.first_masks(), batch.valid_BO, batch.seeds, batch.network_views()
     )
-    known = LossInput(output, batch.labels_BTHW[:, 1:], batch.valid_BO, batch.compared, run, 0)
+    known = LossInput(output.logits, output.keys, batch.labels_BTHW[:, 1:], batch.valid_BO, batch.compared, run, 0)
     losses, _ = compute_losses(known, loss_weights(run, 0.0))
     state.network.zero_grad(set_to_none=True)
     torch.stack([losses[term] for term in terms]).sum().backward()
@@ -97,12 +97,12 @@ def test_a_term_without_weight_is_not_computed(root: Path) -> None:
     assert "ocl" not in metrics and "pcl" in metrics
     run = small_run(root, pcl=False)
     metrics, output = train.train_step(build_state(run, CPU), [first_batch(run)], run)
-    assert "pcl" not in metrics and output.view_key is None
+    assert "pcl" not in metrics and output.keys.view_key is None
 
 
 def test_a_loss_is_a_function_and_a_row(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def small_keys(x: LossInput) -> Tensor:
-        return x.output.key.square().mean()
+        return x.keys.key.square().mean()
 
     run, batch = small_run(root, "stcn"), first_batch(small_run(root, "stcn"))
     without, _ = train.train_step(build_state(run, CPU), [batch], run)
@@ -110,7 +110,7 @@ def test_a_loss_is_a_function_and_a_row(root: Path, monkeypatch: pytest.MonkeyPa
     state = build_state(run, CPU)
     before = {name: value.clone() for name, value in state.model.state_dict().items()}
     metrics, output = train.train_step(state, [batch], run)
-    torch.testing.assert_close(metrics["small_keys"], output.key.square().mean()[None])
+    torch.testing.assert_close(metrics["small_keys"], output.keys.key.square().mean()[None])
     torch.testing.assert_close(metrics["loss"], without["loss"] + 3 * metrics["small_keys"])
     assert any(not torch.equal(value, before[name]) for name, value in state.model.state_dict().items())
     later, _ = train.train_step(state, [batch], run)  # a quarter of the run is done
@@ -147,7 +147,7 @@ def test_bf16_steps_stay_finite_with_huge_keys(root: Path) -> None:
     for _ in range(3):
         metrics, output = train.train_step(state, [batch], run)
         assert all(value.isfinite().all() for value in metrics.values())
-    key = output.key.float().flatten(3)
+    key = output.keys.key.float().flatten(3)
     assert (2 * key.transpose(-1, -2) @ key).abs().max() > 65_504  # infinite in fp16
 
 

@@ -16,7 +16,12 @@ def boxes_at(centres: list[tuple[float, float]], size: float = 40) -> torch.Tens
 
 
 def draws_of(
-    centres: list[tuple[float, float]], ids: list[int], anchor_ids: list[int], seeds: list[int] = SEEDS, pad: int = 0
+    centres: list[tuple[float, float]],
+    ids: list[int],
+    anchor_ids: list[int],
+    seeds: list[int] = SEEDS,
+    pad: int = 0,
+    annotated_first: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw for clips that all have these boxes in frame t and boxes of these objects in the anchor frame."""
     count = max(len(ids), len(anchor_ids)) + pad
@@ -26,7 +31,7 @@ def draws_of(
     box_ids[:, 0, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
     box_ids[:, 1, : len(anchor_ids)] = torch.tensor(anchor_ids, dtype=torch.int64)
     compared = compare([0] * len(seeds), [2] * len(seeds), boxes, box_ids, seeds)
-    return draw_compared(compared, (24, 24), (12, 16))
+    return draw_compared(compared, (24, 24), (12, 16), annotated_first=annotated_first)
 
 
 @pytest.mark.parametrize("grid", [(24, 24), (8, 8), (13, 30)])
@@ -81,3 +86,23 @@ def test_draws_depend_on_the_clips_seed_alone() -> None:
     order = [2, 0, 1]
     permuted = draws_of(centres, [0] * 25, [0], seeds=[SEEDS[i] for i in order], pad=7)
     assert torch.equal(permuted[0], positions[order]) and torch.equal(permuted[1], queries[order])
+
+
+def test_annotated_objects_are_drawn_first() -> None:
+    # Five objects of which two share a cell, and proposals in their cells and in two others.
+    centres = [(20.0, 20.0), (30.0, 20.0), (100.0, 20.0), (170.0, 20.0), (20.0, 100.0)]
+    proposals = [*centres, (200.0, 200.0), (20.0, 200.0)]
+    ids = [1, 2, 3, 4, 5, *[0] * 7]
+    first = draws_of(centres + proposals, ids, [1, 2, 3, 4, 5, 0], seeds=list(range(60)), annotated_first=True)[1]
+    assert all(max(row) < 5 and not {0, 1} <= set(row) for row in first.tolist())
+    assert set(first.flatten().tolist()) == set(range(5))
+    # One of them has a partner: proposals fill up, but for its cell.
+    few = draws_of(centres + proposals, ids, [3, 0], seeds=list(range(60)), annotated_first=True)[1]
+    assert all(row[0] == 2 and set(row[1:]) <= {5, 6, 8, 9, 10, 11} for row in few.tolist())
+    plain = draws_of(centres + proposals, ids, [1, 2, 3, 4, 5, 0], seeds=list(range(60)))[1]
+    assert (plain >= 5).any(dim=1).sum() > 30
+
+
+def test_more_cells_give_more_anchors() -> None:
+    compared = compare([0], [2], seeds=[5])
+    assert draw_compared(compared, (24, 24), (12, 12), anchor_cells=12)[0].shape == (1, 2, 144)

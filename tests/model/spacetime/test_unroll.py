@@ -1,6 +1,7 @@
 """Clips unrolled: the memory plan, padded objects, and agreement with the segmenter."""
 
 import logging
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from model.spacetime.unroll import ClipNetwork, draw_plan
 from tests.support.golden_clip import clip as synthetic_clip
 from tests.support.losses import segmentation_losses
 from tests.support.losses import total as sum_up
+from util.config.presets import preset
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +110,7 @@ def test_clips_do_not_see_each_other(name: str) -> None:
             one = slice(clip, clip + 1)
             alone = network(images[one], masks[one], valid[one], seeds[one])
             torch.testing.assert_close(joined.logits[one], alone.logits, atol=1e-4, rtol=1e-4)
-            torch.testing.assert_close(joined.key[one], alone.key, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(joined.keys.key[one], alone.keys.key, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["stcn", "xmem"])
@@ -191,3 +193,38 @@ def test_base_networks_learn_four_clips_by_heart(name: str) -> None:
     network = ClipNetwork(model, memory_frames=2, encode_all=True).train()
     history = learn(network, count=4, objects=2, lr=3e-5, steps=120)
     assert history[-1] < 0.05 * history[0], history
+
+
+def test_gradients_flow_through_the_predicted_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing but the mask that the value encoder reads leads from the first prediction to the second.
+    network = tiny("stcn")
+    images, labels, valid = clips(1, 3)
+    predicted: list[Tensor] = []
+    segment = network.network.segment
+
+    def keep(*arguments: Any) -> tuple[Tensor, Tensor | None]:
+        logit, sensory = segment(*arguments)
+        predicted.append(logit)
+        return logit, sensory
+
+    monkeypatch.setattr(network.network, "segment", keep)
+    network(images, masks_of(labels, 2), valid, [0])
+    (gradient,) = torch.autograd.grad(predicted[1].square().mean(), [predicted[0]], allow_unused=True)
+    assert gradient is not None and gradient.abs().max() > 0
+
+
+def test_where_batch_norm_trains_every_frame_of_every_clip_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels, valid = clips(2, 6)
+    for trains in (False, True):
+        network = ClipNetwork.around(tiny("stcn").network, preset("xmem", "tiny").clip, trains)
+        network.memory_frames = 2
+        seen: list[int] = []
+        real = network.network.encode_value
+
+        def count(image: Tensor, *rest: Any, real: Any = real, seen: list[int] = seen, **more: Any) -> Any:
+            seen.append(len(image))
+            return real(image, *rest, **more)
+
+        monkeypatch.setattr(network.network, "encode_value", count)
+        network(images, masks_of(labels, 2), valid, [0, 1])
+        assert (seen == [2] * 5) == trains, "some frames are read by no clip, or by one alone"

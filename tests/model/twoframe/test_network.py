@@ -282,7 +282,7 @@ def test_training_reaches_every_weight_and_the_keys(name: str) -> None:
     images, masks = clips(1, 3, 1)
     output = network(images, masks, torch.ones(1, 1, dtype=torch.bool), [0])
     assert output.logits.shape == (1, 2, 2, 64, 64) and output.logits.dtype == torch.float32
-    assert output.key.shape == (1, 3, 64, 4, 4)
+    assert output.keys.key.shape == (1, 3, 64, 4, 4)
     torch.nn.functional.cross_entropy(output.logits.flatten(0, 1), torch.ones(2, 64, 64, dtype=torch.long)).backward()
     assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
     head = network.network.vos.matcher
@@ -290,7 +290,7 @@ def test_training_reaches_every_weight_and_the_keys(name: str) -> None:
     # A loss on the keys alone trains their head, also behind an encoder that stays as it is.
     network.zero_grad()
     network.network.encoder.requires_grad_(False)
-    key = network(images, masks, torch.ones(1, 1, dtype=torch.bool), [0]).key
+    key = network(images, masks, torch.ones(1, 1, dtype=torch.bool), [0]).keys.key
     assert key.requires_grad
     key.square().mean().backward()
     assert before and next(head.parameters()).grad is not None

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from util.files.atomic import atomic_write, set_aside
+from util.files.checkpoint import save_checkpoint
 
 
 def test_file_appears_only_when_the_block_ends(tmp_path: Path) -> None:
@@ -82,3 +83,29 @@ def test_set_aside_removes_files_and_folders(tmp_path: Path) -> None:
     for name in ("folder", "file", "nothing"):
         set_aside(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_what_has_to_last_is_on_the_disk_before_it_gets_its_name(
+    sync: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def flush(file: int) -> None:
+        assert os.readlink(f"/proc/self/fd/{file}").endswith(".tmp.pth") if os.path.exists("/proc/self/fd") else True
+        done.append("flushed")
+        fsync(file)
+
+    def rename(old: Path, new: Path) -> None:
+        done.append("renamed")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(os, "replace", rename)
+    with atomic_write(tmp_path / "a.pth", sync=sync) as temporary:
+        temporary.write_text("weights")
+    assert done == (["flushed", "renamed"] if sync else ["renamed"])
+    done.clear()
+    save_checkpoint(tmp_path / "b.pth", {"step": 1})
+    assert done == ["flushed", "renamed"]

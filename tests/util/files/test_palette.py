@@ -122,7 +122,7 @@ def test_colours_are_refused(tmp_path: Path, mode: str) -> None:
         read_mask(tmp_path / "m.png")
     assert str(caught.value) == (
         f"mask {tmp_path / 'm.png'} has mode {mode}: colours are not object ids. Expected a PNG with a palette or grey "
-        "ids; convert each colour to one id and save it in palette mode."
+        "ids; `python scripts/convert_masks.py FOLDER --output NEW_FOLDER` gives each colour an id."
     )
 
 

@@ -17,7 +17,7 @@ part() { # NAME COMMAND...
     report+=("$(printf '%-8s %-7s %4d s' "$name" "$verdict" $((SECONDS - start)))")
 }
 
-part set-up set_up requirements.txt tests/requirements.txt
+part set-up set_up requirements.txt inference/web/requirements.txt tests/requirements.txt
 part style "$PYTHON" -m ruff check .
 part types "$PYTHON" -m mypy
 part tests "$PYTHON" -m pytest "$@"

@@ -124,7 +124,7 @@ class Video:
 
     def _prepared_frames(self, size: int, resizing: Resizing) -> Iterator[VideoFrame]:
         self._require_an_object()
-        size = self._size_for_small_objects(size, resizing)
+        size = self.working_size(size, resizing)
         seen: set[int] = set()
         shape: tuple[int, ...] | None = None
         read = self._source.read()
@@ -165,8 +165,8 @@ class Video:
             logger.warning("video %s: mask %s holds no object and is skipped.", self.name, file)
         return (mask, ids) if ids else (None, None)
 
-    def _size_for_small_objects(self, size: int, resizing: Resizing) -> int:
-        """Return `size`, or -1 if resizing would make one of the objects too small."""
+    def working_size(self, size: int, resizing: Resizing) -> int:
+        """Return `size`, or -1 (the video's own) if resizing would make one of the objects too small."""
         if not resizing.native_below or size == -1:
             return size
         seen: set[int] = set()

@@ -1,0 +1,1 @@
+"""The page: paint objects in a browser, propagate, look, correct, download."""

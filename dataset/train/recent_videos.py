@@ -14,7 +14,8 @@ from dataset.disk.lists import read_names
 from dataset.disk.masks import RunLengthMasks, VoidMask
 from dataset.disk.sav import MANUAL, SAV_STEP, read_masklets
 from dataset.disk.seek import FilmReader
-from dataset.train.videos import ClipVideo, TrainingVideo, VideoSource, keep_long, open_training_video
+from dataset.train.stored import ClipVideo, TrainingVideo, open_training_video
+from dataset.train.videos import VideoSource, keep_long
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from util import cli
+from util.config.mixtures import with_mixture
 from util.config.plain import plain, with_defaults
-from util.config.presets import check_chain, preset, with_mixture
+from util.config.presets import check_chain, preset
 from util.config.train import TrainConfig, default_folder
 from util.run.folder import LAST, find_run, read_record
 

@@ -136,7 +136,5 @@ def test_recent_sets_by_name(tmp_path: Path) -> None:
         "lvos2": (8, 1),
         "vost": (9, 1),
     }
-    with pytest.raises(
-        FileNotFoundError, match="data set sav: folder .*nowhere does not exist. Give its place"
-    ):
+    with pytest.raises(FileNotFoundError, match="data set sav: folder .*nowhere does not exist. Give its place"):
         found(dataset=("sav",), set_roots=(f"sav={tmp_path}/nowhere",))

@@ -13,6 +13,6 @@ def test_purposes_have_draws_of_their_own_and_the_same_again() -> None:
 
 
 def test_names_are_the_words_that_earlier_runs_had() -> None:
-    words = {"pair": 0x70616972, "mem": 0x6D656D, "rel": 0x72656C, "paste": 0x7061737465, 3: 3}
+    words: dict[str | int, int] = {"pair": 0x70616972, "mem": 0x6D656D, "rel": 0x72656C, "paste": 0x7061737465, 3: 3}
     for purpose, word in words.items():
         assert clip_rng(9, purpose).random() == np.random.default_rng([9, word]).random()

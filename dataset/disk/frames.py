@@ -274,11 +274,15 @@ def read_reduced(path: Path, reduction: int) -> np.ndarray:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         if bgr is not None:
             return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    rgb = read_rgb(path)
+    return reduce_picture(read_rgb(path), reduction)
+
+
+def reduce_picture(rgb_HW3: np.ndarray, reduction: int) -> np.ndarray:
+    """Return a picture [H,W,3] at 1/1, 1/2, 1/4 or 1/8 of its size, as `read_reduced`."""
     if reduction == 1:
-        return rgb
-    rows, columns = (max(side // reduction, 1) for side in rgb.shape[:2])
-    whole = rgb[: rows * reduction, : columns * reduction]
+        return rgb_HW3
+    rows, columns = (max(side // reduction, 1) for side in rgb_HW3.shape[:2])
+    whole = rgb_HW3[: rows * reduction, : columns * reduction]
     return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
 
 

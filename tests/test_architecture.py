@@ -67,12 +67,10 @@ NOT_MIRRORED_YET: set[str] = {
     "inference/memory/objects.py",
     "inference/scoring/official.py",
     "inference/scoring/sequences.py",
-    "util/comparison.py",
     "util/config/choices.py",
     "util/files/archive.py",
     "util/files/web_page.py",
     "util/parallel/workers.py",
-    "util/seeds.py",
 }
 
 

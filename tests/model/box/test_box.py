@@ -10,6 +10,7 @@ from dataset.evaluate.protocols import find_evaluation_set
 from dataset.evaluate.video import open_videos
 from dataset.sample.sample import CHAIR
 from inference import InferenceConfig, build_segmenter
+from inference.eval_config import parse
 from inference.propagate import build_variants, propagate
 from inference.report import score_folders
 from model import load_checkpoint
@@ -75,3 +76,12 @@ def test_the_packaged_clip_is_small_and_says_where_it_comes_from() -> None:
     assert sum(file.stat().st_size for file in CHAIR.rglob("*") if file.is_file()) < 1_000_000
     text = (CHAIR / "README.md").read_text()
     assert "PUMaVOS" in text and "Attribution 4.0" in text
+
+
+def test_the_command_line_gives_it_its_size() -> None:
+    def size(*words: str) -> int:
+        return parse(["--dataset", "d16", *words], "eval.py", "").size
+
+    assert size() == size("--checkpoint", "box") == SIZE
+    assert size("--checkpoint", "other.pth") == size("--model", "xmem", "--benchmark") == 480
+    assert size("--size", "480") == 480

@@ -60,12 +60,12 @@ def main(config: WebBenchmarkConfig) -> None:
             page.wait_for_function("() => corrvos.painter.document && corrvos.worker.phase === 'idle'")
             report("opened", process, browser)
             strokes = paint(page, config.strokes)
-            print(f"stroke, mouse-up to saved: median {statistics.median(strokes):.0f} ms, longest {max(strokes):.0f} ms")
+            print(f"stroke, mouse-up to saved: median {statistics.median(strokes):.0f}, longest {max(strokes):.0f} ms")
             used = cpu_seconds(process)
             count = min(config.propagated, config.frames)
             speed = propagate(page, count)
             used = (cpu_seconds(process) - used) / count
-            print(f"propagating: {speed:.1f} frames/s, shown as they come; {1000 * used:.0f} ms of a core in the server each")
+            print(f"propagating: {speed:.1f} frames/s, shown as they come; {used:.3f} s of a core each in the server")
             report("propagated", process, browser)
             for frame in np.linspace(0, config.frames - 1, _SHOWN).astype(int):
                 page.evaluate(f"import('./page/main.js').then(({{ go }}) => go({frame}))")

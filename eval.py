@@ -49,6 +49,7 @@ from model.network import VOSNetwork
 from model.weights import load_checkpoint
 from util import cli
 from util.device import peak_memory_bytes, resolve_precision, select_device
+from util.files.hub import local_checkpoint
 from util.parallel import distributed
 from util.run.progress import CurrentStderr
 
@@ -267,8 +268,9 @@ def load_model(config: EvalConfig) -> tuple[VOSNetwork, str]:
     if config.checkpoint is None:
         assert config.model is not None
         return build_model(config.model, size=config.model_size), f"random {config.model} {config.model_size}"
-    origin = digest(config.checkpoint)  # first, since it names a missing file
-    return load_checkpoint(config.checkpoint), origin
+    path = local_checkpoint(config.checkpoint)
+    origin = digest(path)  # first, since it names a missing file
+    return load_checkpoint(path), origin
 
 
 if __name__ == "__main__":

@@ -166,7 +166,7 @@ def write_json(report: Report, path: PathLike) -> None:
     Raises:
         OSError: when the file cannot be written.
     """
-    content = {"columns": report.columns, "mean": report.mean, "sequences": report.sequences, "frames": report.frames}
+    content = vars(report)
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

@@ -17,7 +17,7 @@ from inference.snapshot import Snapshot, check_origin, copied
 from inference.twoframe_segmenter import TwoFrameSegmenter
 from model.aggregate import aggregate
 from model.build import find_network
-from model.fast import fold_batch_norm
+from model.fast.twin import for_inference
 from model.network import STRIDE, VOSNetwork
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 from util.device import autocast
@@ -232,7 +232,5 @@ def build_segmenter(
     """
     target = torch.device(device) if device is not None else next(model.parameters()).device
     family = find_network(model.config.name).family
-    network = fold_batch_norm(model.to(target))
-    if target.type in ("cpu", "cuda"):
-        network = network.to(memory_format=torch.channels_last)
+    network = for_inference(model, target)
     return SEGMENTERS[family.name](network, config or InferenceConfig(), target)

@@ -11,6 +11,7 @@ from torch import Tensor
 from model.build import NETWORKS, build_model, find_network
 from model.network import ModelConfig, VOSNetwork
 from util.files.checkpoint import read_checkpoint
+from util.files.tensor_check import tensor_fault
 from util.image import IMAGENET_MEAN, IMAGENET_STD
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,11 @@ _MASK_CONV = "value_encoder.conv1.weight"
 # Heads that released training files hold and inference has no use for.
 _TRAINING_ONLY = ("key_proj2.",)
 _LISTED = 3
-
+# Batch normalisation counts batches, in integers that inference has no use for.
+_COUNTERS = ("num_batches_tracked",)
+_DEEPEST = 8
+# More channels than any network has: a file of a few bytes must not make us build a huge one.
+_MOST_CHANNELS = 4096
 
 # What the released encoders normalise pictures with; ours get normalised pictures.
 _NORMALISATION = {"vos.encoder.mean": IMAGENET_MEAN, "vos.encoder.std": IMAGENET_STD}
@@ -34,7 +39,8 @@ def load_checkpoint(path: str | os.PathLike[str], device: str | torch.device = "
     """Build the network that a checkpoint is for, from its keys and shapes, with its weights.
 
     Reads released files of STCN, stcn-corr, XMem, BMVOS and EMVOS (bare, with a `module.` prefix, nested) and our own,
-    of which the averaged weights (`ema`) are preferred.
+    of which the averaged weights (`ema`) are preferred; also as safetensors, and from the Hugging Face hub
+    (hf://OWNER/NAME, see `util.files.hub`).
 
     Returns:
         The network in eval mode on `device`. `config` holds what was found; a stage-0 file gives `mask_channels=1`.
@@ -90,30 +96,53 @@ def extract_weights(payload: Mapping[str, Any], source: str) -> dict[str, Tensor
     format; prefixes of DistributedDataParallel and torch.compile are removed.
 
     Raises:
-        ValueError: there are no weights in it, or a newer program wrote it.
+        ValueError: there are no weights in it, or other tensors than finite dense floating-point ones (each tensor's
+            fault is named), or a newer program wrote it.
     """
-    if payload.get("format") == FORMAT:
-        if payload.get("version", VERSION) > VERSION:
+    weights = _bare(_preferred(payload, source), source)
+    for name, tensor in weights.items():
+        fault = tensor_fault(tensor, counter=name.endswith(_COUNTERS))
+        if fault:
+            raise ValueError(f"{source}: {name} {fault}. Expected weights: finite floating-point numbers")
+    return weights
+
+
+def _preferred(payload: Mapping[str, Any], source: str) -> Mapping[str, Any]:
+    """Return the averaged weights of our own checkpoints, where there are any; else what was given."""
+    if payload.get("format") != FORMAT:
+        return payload
+    version = payload.get("version", VERSION)
+    if not isinstance(version, int) or version > VERSION:
+        raise ValueError(f"{source} has format version {version}, this program reads up to {VERSION}: update CorrVOS")
+    averaged = payload.get("ema")
+    if isinstance(averaged, Mapping) and averaged:
+        logger.info("%s: taking the averaged weights (ema)", source)
+        return averaged
+    return payload
+
+
+def _bare(payload: Mapping[str, Any], source: str) -> dict[str, Tensor]:
+    """Return the state dict that lies at most a few containers and prefixes deep."""
+    for _ in range(_DEEPEST):
+        strange = next((key for key in payload if not isinstance(key, str)), None)
+        if strange is not None:
+            kind = type(strange).__name__
+            raise ValueError(f"{source} has an entry {strange!r} of type {kind}: expected the names of weights")
+        inner = next((payload[name] for name in _NESTED_UNDER if isinstance(payload.get(name), Mapping)), None)
+        if inner is not None:
+            payload = inner
+            continue
+        if not payload or not all(isinstance(value, Tensor) for value in payload.values()):
+            found = _some(list(payload)) if payload else "nothing"
             raise ValueError(
-                f"{source} has format version {payload['version']}, this program reads up to {VERSION}: update CorrVOS"
+                f"{source} holds no weights where they are expected: a state dict, alone or under "
+                f"{', '.join(_NESTED_UNDER)}. It holds {found}"
             )
-        if payload.get("ema"):
-            logger.info("%s: taking the averaged weights (ema)", source)
-            payload = payload["ema"]
-    for name in _NESTED_UNDER:
-        inner = payload.get(name)
-        if isinstance(inner, Mapping):
-            return extract_weights(inner, source)
-    if not payload or not all(isinstance(value, Tensor) for value in payload.values()):
-        found = _some(list(map(str, payload))) if payload else "nothing"
-        raise ValueError(
-            f"{source} holds no weights where they are expected: a state dict, alone or under "
-            f"{', '.join(_NESTED_UNDER)}. It holds {found}"
-        )
-    for prefix in _PREFIXES:
-        if all(key.startswith(prefix) for key in payload):
-            return extract_weights({key[len(prefix) :]: tensor for key, tensor in payload.items()}, source)
-    return dict(payload)
+        prefix = next((prefix for prefix in _PREFIXES if all(key.startswith(prefix) for key in payload)), None)
+        if prefix is None:
+            return dict(payload)
+        payload = {key[len(prefix) :]: tensor for key, tensor in payload.items()}
+    raise ValueError(f"{source} is nested more than {_DEEPEST} deep, or in itself: expected a state dict")
 
 
 def identify(weights: Mapping[str, Tensor], source: str) -> ModelConfig:
@@ -129,12 +158,21 @@ def identify(weights: Mapping[str, Tensor], source: str) -> ModelConfig:
             f"Expected one of {', '.join(NETWORKS)}"
         )
     row = find_network(name)
+    if weights[row.key_weight].ndim != 4:
+        shape = list(weights[row.key_weight].shape)
+        raise ValueError(f"{source} looks like {name}, but {row.key_weight} has the shape {shape}: it is damaged")
+    key_dim, stride_16_channels = weights[row.key_weight].shape[:2]
+    size = _guess_size(stride_16_channels, row.family.trunk_channels, source)
     try:
-        key_dim, stride_16_channels = weights[row.key_weight].shape[:2]
-        size = _guess_size(stride_16_channels, row.family.trunk_channels, source)
-        return ModelConfig(name=name, size=size, key_dim=key_dim, **row.family.sizes_of(weights))
+        sizes = {"key_dim": key_dim, **row.family.sizes_of(weights)}
     except KeyError as error:
         raise ValueError(f"{source} looks like {name} but lacks {error.args[0]}: it is incomplete") from None
+    except IndexError:  # a tensor with too few dimensions
+        raise ValueError(f"{source} looks like {name}, but its weights have other shapes: it is damaged") from None
+    wrong = {key: value for key, value in sizes.items() if not int(key != "hidden_dim") <= value <= _MOST_CHANNELS}
+    if wrong:
+        raise ValueError(f"{source} looks like {name}, but in sizes that no network has: {wrong}")
+    return ModelConfig(name=name, size=size, **sizes)
 
 
 def _guess_name(weights: Mapping[str, Tensor]) -> str | None:

@@ -36,7 +36,6 @@ TOO_MANY_PARAMETERS: set[str] = {
 }
 # Modules without a test file of their name.
 NOT_MIRRORED_YET: set[str] = {
-    "model/fast.py",
     "model/layers/batch_norm.py",
     "model/layers/blocks.py",
     "model/layers/decoder.py",
@@ -44,7 +43,6 @@ NOT_MIRRORED_YET: set[str] = {
     "model/layers/encoders.py",
     "model/layers/sensory.py",
     "model/network.py",
-    "model/spacetime/network.py",
     "model/spacetime/stcn.py",
     "model/spacetime/xmem.py",
     "model/twoframe/bmvos.py",

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers.batch_norm import convolve_and_normalise
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrunkConfig:
@@ -48,10 +46,10 @@ def stem(trunk: TrunkConfig, in_channels: int, bias: bool = False) -> tuple[nn.C
     return conv, nn.BatchNorm2d(trunk.stem)
 
 
-def apply_stem(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
+def apply_stem(trunk: TrunkConfig, conv: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
     """Map pictures [B,C,H,W] to stride 4."""
-    x = F.relu(convolve_and_normalise(conv, norm, x), inplace=True)
-    return x if conv.stride == (4, 4) else F.max_pool2d(x, 3, stride=2, padding=1)
+    x = F.relu(norm(conv(x)), inplace=True)
+    return x if trunk.stem_stride == 4 else F.max_pool2d(x, 3, stride=2, padding=1)
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int, bias: bool) -> nn.Sequential | None:
@@ -60,14 +58,6 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, bias: bool) -> n
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=bias), nn.BatchNorm2d(out_channels)
     )
-
-
-def _shorten(downsample: nn.Sequential | None, x: Tensor) -> Tensor:
-    if downsample is None:
-        return x
-    conv, norm = downsample
-    assert isinstance(conv, nn.Conv2d)
-    return convolve_and_normalise(conv, norm, x)
 
 
 class BasicBlock(nn.Module):
@@ -87,9 +77,9 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B,C,H,W] to [B,width,H/stride,W/stride]."""
-        shortcut = _shorten(self.downsample, x)
-        out = self.relu(convolve_and_normalise(self.conv1, self.bn1, x))
-        out = convolve_and_normalise(self.conv2, self.bn2, out)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
         out += shortcut
         return self.relu(out)
 
@@ -114,10 +104,10 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B,C,H,W] to [B,4*width,H/stride,W/stride]."""
-        shortcut = _shorten(self.downsample, x)
-        out = self.relu(convolve_and_normalise(self.conv1, self.bn1, x))
-        out = self.relu(convolve_and_normalise(self.conv2, self.bn2, out))
-        out = convolve_and_normalise(self.conv3, self.bn3, out)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
         out += shortcut
         return self.relu(out)
 

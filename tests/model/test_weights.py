@@ -248,3 +248,45 @@ def test_files_that_are_no_network(tmp_path: Path) -> None:
     weights["key_proj.key_proj.weight"] = torch.zeros(64, 77, 3, 3)
     expected = "FILE has 77 channels in its key encoder's last stage, known: 1024 (base), 160 (small), 128 (tiny)"
     assert expected in complaint_of(weights)
+
+
+def test_tensors_that_are_no_weights(tmp_path: Path) -> None:
+    weights = tiny("xmem")[1]
+    name = "decoder.pred.weight"
+    for tensor, fault in (
+        (torch.full_like(weights[name], float("nan")), "holds 576 values that are not finite (NaN or infinite)"),
+        (weights[name].to(torch.complex64), "is of torch.complex64"),
+        (weights[name].int(), "is of torch.int32"),
+        (weights[name].bool(), "is of torch.bool"),
+        (weights[name].to_sparse(), "is torch.sparse_coo, not dense"),
+        (weights[name].to("meta"), "has no values (a meta tensor)"),
+        (torch.zeros(1).expand_as(weights[name]), "spreads 4 bytes over 576 elements by its strides (0, 0, 0, 0)"),
+    ):
+        torch.save({**weights, name: tensor}, tmp_path / "a.pth")
+        with pytest.raises(ValueError) as caught:
+            load_checkpoint(tmp_path / "a.pth")
+        expected = f"checkpoint {tmp_path / 'a.pth'}: {name} {fault}. Expected weights: finite floating-point numbers"
+        assert str(caught.value) == expected
+
+
+def test_odd_containers(tmp_path: Path) -> None:
+    weights = tiny("stcn")[1]
+    itself: dict[str, object] = dict(weights)
+    itself["model"] = itself
+    key = "key_proj.key_proj.weight"
+    cases: list[tuple[object, str]] = [
+        (itself, "is nested more than 8 deep, or in itself: expected a state dict"),
+        ({0: torch.ones(2)}, "has an entry 0 of type int: expected the names of weights"),
+        ({**weights, key: torch.tensor(1.0)}, f"looks like stcn, but {key} has the shape []: it is damaged"),
+        ({**weights, key: torch.zeros(5000, 128, 1, 1)}, "in sizes that no network has: {'key_dim': 5000}"),
+        (
+            {**weights, "value_encoder.conv1.weight": torch.tensor(1.0)},
+            "looks like stcn, but its weights have other shapes: it is damaged",
+        ),
+        ({"format": "corrvos", "version": "2", "network": weights}, "has format version 2, this program reads up to 1"),
+    ]
+    for content, message in cases:
+        torch.save(content, tmp_path / "a.pth")
+        with pytest.raises(ValueError) as caught:
+            load_checkpoint(tmp_path / "a.pth")
+        assert message in str(caught.value) and "\n" not in str(caught.value)

@@ -128,7 +128,8 @@ class Augmentation:
     spline_points: int = 12
     """Number of its control points."""
     paste: float = 0.0
-    """Probability that another clip's object, as background, is pasted onto a clip."""
+    """Probability that an object of another clip is pasted onto a clip: as one more, before or behind its own; or where
+    it has --max_objects, as background before them."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for values out of range."""

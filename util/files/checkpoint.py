@@ -3,7 +3,6 @@
 import errno
 import os
 import pickle
-import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -14,6 +13,9 @@ import torch
 from torch import Tensor
 
 from util.files.atomic import atomic_write
+from util.files.hub import local_checkpoint
+from util.files.pickled import damaged_record, foreign_object, is_code
+from util.files.safetensors_file import is_safetensors, read_safetensors
 from util.files.web_page import looks_like_html
 
 AnyPath = str | os.PathLike[str]
@@ -35,13 +37,18 @@ _PLAIN = (bool, int, float, str, type(None))
 def read_checkpoint(path: AnyPath) -> dict[str, Any]:
     """Read a checkpoint onto the CPU without running any code that it may contain.
 
+    Also a safetensors file, and one on the Hugging Face hub (`util.files.hub.local_checkpoint`).
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: what is there is no checkpoint, in one line: a folder, empty, an HTML page, truncated, damaged,
             something else, or one with Python objects in it (a whole pickled module).
     """
-    path = Path(path)
+    path = local_checkpoint(path)
     head = _read_head(path)
+    if is_safetensors(path, head):
+        return read_safetensors(path)
+    _require_whole(path, head)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pickle protocols and TorchScript: `_explain` says it in one line
@@ -98,6 +105,20 @@ def _read_head(path: Path) -> bytes:
     return head
 
 
+def _require_whole(path: Path, head: bytes) -> None:
+    """Raise ValueError, with the record's name, where a checksum of the archive is wrong."""
+    if not head.startswith(_ZIP):
+        return
+    try:
+        record = damaged_record(path)
+    except ValueError as error:
+        raise ValueError(f"checkpoint {error}: it is no checkpoint, or damaged. Download or copy it again") from error
+    if record is not None:
+        raise ValueError(
+            f"checkpoint {path} is damaged: its record {record} does not match its checksum. Download or copy it again"
+        )
+
+
 def _explain(path: Path, head: bytes, error: Exception) -> str:
     """Say what is wrong with a file that did not load, and what to do."""
     text = str(error)
@@ -106,10 +127,15 @@ def _explain(path: Path, head: bytes, error: Exception) -> str:
             "is a TorchScript archive, a program with its weights. Expected weights only: where you trust it, save "
             "those with torch.save(torch.jit.load(FILE).state_dict(), NEW_FILE)"
         )
-    foreign = re.search(r"GLOBAL (\S+)", text)
-    if isinstance(error, pickle.UnpicklingError) and foreign and "Unsupported" in text:
+    foreign = foreign_object(path) if isinstance(error, pickle.UnpicklingError) else None
+    if foreign is not None and is_code(foreign):
         return (
-            f"holds Python objects ({foreign[1]}), not only tensors and numbers. Loading those could run any code, so "
+            f"is a pickle with code in it ({foreign}), which would run if it were loaded. It was not. Expected weights "
+            "only: get the file from somebody whom you trust"
+        )
+    if foreign is not None:
+        return (
+            f"holds Python objects ({foreign}), not only tensors and numbers. Loading those could run any code, so "
             "it is refused. Where you trust it, save its weights alone, with the code that made it: "
             "torch.save(torch.load(FILE, weights_only=False).state_dict(), NEW_FILE)"
         )

@@ -57,18 +57,17 @@ NOT_MIRRORED_YET: set[str] = {
     "dataset/evaluate/splits.py",
     "dataset/sample/scenes.py",
     "dataset/train/geometry.py",
+    "inference/eval_places.py",
     "inference/inputs.py",
     "inference/interface.py",
     "inference/memory/long_term.py",
     "inference/memory/objects.py",
     "inference/scoring/official.py",
     "inference/scoring/sequences.py",
-    "util/comparison.py",
     "util/config/choices.py",
     "util/files/archive.py",
     "util/files/web_page.py",
     "util/parallel/workers.py",
-    "util/seeds.py",
 }
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from util.files.palette import object_ids, read_mask
+from util.files.picture import TooLargeError, open_picture
 
 _EXAMPLES = 5
 _MASK_MODES = ("1", "L", "LA", "P", "I", "I;16", "I;16B")
@@ -50,13 +51,15 @@ def read_size(path: Path, quick: bool = False) -> Size:
     Raises ValueError when it is no image, or damaged.
     """
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             size = (image.height, image.width)
             if not quick:
                 # An eighth of the resolution reads a JPEG's data to the end, too, and is several times faster.
                 image.draft("RGB", (max(image.width // 8, 1), max(image.height // 8, 1)))
                 image.load()
             return size
+    except TooLargeError:
+        raise
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not an image. Copy or download it again.") from error
     except (OSError, SyntaxError, ValueError) as error:  # PIL raises each of them for damaged files
@@ -71,7 +74,7 @@ def read_ids(path: Path, quick: bool = False) -> tuple[Size, list[int]]:
     if not quick:
         return size_and_ids(read_mask(path))
     size = read_size(path, quick=True)
-    with Image.open(path) as image:
+    with open_picture(path) as image:
         if image.mode not in _MASK_MODES or image.format == "JPEG":
             return size_and_ids(read_mask(path))  # raises the full message
     return size, []

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from util.files.atomic import atomic_write
+from util.files.picture import TooLargeError, open_picture
 
 logger = logging.getLogger(__name__)
 
@@ -140,8 +141,10 @@ def _read_pixels(path: Path) -> tuple[str, str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"mask {path} does not exist.")
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             return image.mode, image.format or "", np.array(image)
+    except TooLargeError as error:
+        raise ValueError(f"mask {error}") from None
     except UnidentifiedImageError as error:
         raise ValueError(f"mask {path} is not an image file. Expected a PNG with a palette or grey ids.") from error
     except (OSError, SyntaxError, ValueError) as error:  # PIL raises each of them for damaged files

@@ -12,7 +12,7 @@ import sys
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -84,6 +84,13 @@ def main(config: WebConfig) -> None:
     app = build_app(studio, token, hosts, any_address=remote)
     settings = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
     server = uvicorn.Server(settings)
+    leave = server.handle_exit
+
+    def end(*arguments: Any) -> None:
+        events.close()  # else the pages' open streams would keep the server
+        leave(*arguments)
+
+    server.handle_exit = end
     try:
         server.run(sockets=[listener])
     finally:

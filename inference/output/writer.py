@@ -198,9 +198,12 @@ class OverlayVideo:
         self._fps = Fraction(fps).limit_denominator(1001)
         self._container: av.container.OutputContainer | None = None
 
-    def add(self, rgb_HW3: np.ndarray, ids_HW: np.ndarray) -> None:
-        """Append a frame. Sides of odd length grow by one pixel, since the encoders need even ones."""
-        picture = draw_overlay(rgb_HW3, ids_HW)
+    def add(self, rgb_HW3: np.ndarray, ids_HW: np.ndarray, colours: np.ndarray | None = None) -> None:
+        """Append a frame, `colours` as in `util.files.palette.overlay`.
+
+        Sides of odd length grow by one pixel, since the encoders need even ones.
+        """
+        picture = draw_overlay(rgb_HW3, ids_HW, colours=colours)
         height, width = ids_HW.shape
         picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if self._container is None:

@@ -1,5 +1,7 @@
 """Segment a benchmark or a video of one's own, score the masks, pack them for a server: or any of these alone.
 
+python eval.py --dataset chair --score --overlay
+
 python eval.py --dataset d17 --checkpoint XMem.pth --score
 
 python eval.py --dataset d17 --split test-dev --checkpoint XMem.pth --zip
@@ -36,6 +38,7 @@ from inference.report import Report, format_table, write_csv, write_json
 from inference.scoring.folders import score_pair
 from inference.scoring.official import score_officially
 from inference.scoring.table import ScoreTask, find_metric
+from model import box
 from model.build import build_model
 from model.network import VOSNetwork
 from model.weights import load_checkpoint
@@ -280,10 +283,11 @@ def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> d
 
 def load_model(config: EvalConfig) -> tuple[VOSNetwork, str]:
     """Return the network and, for the run's record, where its weights come from."""
-    if config.checkpoint is None:
-        assert config.model is not None
+    if config.model is not None:
         return build_model(config.model, size=config.model_size), f"random {config.model} {config.model_size}"
-    path = local_checkpoint(config.checkpoint)
+    if config.checkpoint is None and distributed.is_main():
+        logger.info(box.NOTICE)
+    path = local_checkpoint(box.checkpoint_path(config.checkpoint or box.NAME))
     origin = digest(path)  # first, since it names a missing file
     return load_checkpoint(path), origin
 

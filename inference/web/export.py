@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from inference.output.coco import CocoWriter
-from inference.output.writer import OverlayVideo
+from inference.output.film import OverlayVideo
 from inference.web.content import Object
 from inference.web.events import Events
 from inference.web.session import Session

@@ -8,8 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import av
-
+from dataset.disk.films import VideoFileFrames
 from util.files.atomic import remove
 from util.files.picture import open_picture
 
@@ -60,7 +59,7 @@ def remove_left_over(places: Iterable[Path]) -> list[Path]:
 def _is_whole(file: Path, check: Callable[[Path], object]) -> bool:
     try:
         return file.is_file() and check(file) is not False
-    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, av.FFmpegError):
+    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile):
         return False
 
 
@@ -76,8 +75,7 @@ def _check_archive(file: Path) -> None:
 
 
 def _check_film(file: Path) -> None:
-    with av.open(str(file)):  # so does an mp4's
-        pass
+    VideoFileFrames(file)  # as many frames as its header tells of
 
 
 def _check_json(file: Path) -> None:

@@ -26,7 +26,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset.sample.scenes import Scene, draw
-from inference.output.writer import OverlayVideo
+from inference.output.film import OverlayVideo
 from util.cli import run
 
 _FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dataset.disk.frames import open_frames
 from inference import InferenceConfig, build_segmenter, segment_video, step_rgb
-from inference.output.writer import OverlayVideo
+from inference.output.film import OverlayVideo
 from tests.support.toy_videos import HEIGHT, WIDTH, draw, toy_model, write_video
 from util.files.palette import read_mask, write_mask
 

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from util.files.atomic import atomic_write
+from util.files.picture import TooLargeError, open_picture
 
 logger = logging.getLogger(__name__)
 
@@ -113,21 +114,28 @@ def davis_palette() -> np.ndarray:
     return _palette()
 
 
-def overlay(rgb_HW3: np.ndarray, ids_HW: np.ndarray, alpha: float = 0.5) -> np.ndarray:
+def overlay(
+    rgb_HW3: np.ndarray, ids_HW: np.ndarray, alpha: float = 0.5, colours: np.ndarray | None = None
+) -> np.ndarray:
     """Return the uint8 picture [H,W,3] with its objects tinted (by `alpha`, 0..1) and outlined, a colour for each id.
+
+    `colours` [N,3] uint8 are those of the ids 0 to N - 1; without them, ids take bright ones in turn.
 
     Raises:
         ValueError: when picture and mask differ in size.
     """
     if rgb_HW3.shape[:2] != ids_HW.shape:
         raise ValueError(f"picture {rgb_HW3.shape[:2]} and mask {ids_HW.shape} differ in size.")
-    colours = np.array(_OVERLAY_COLOURS, dtype=np.float32)[(ids_HW.astype(np.int64) - 1) % len(_OVERLAY_COLOURS)]
+    if colours is None:
+        painted = np.array(_OVERLAY_COLOURS, dtype=np.float32)[(ids_HW.astype(np.int64) - 1) % len(_OVERLAY_COLOURS)]
+    else:
+        painted = colours[ids_HW].astype(np.float32)
     ids = np.ascontiguousarray(ids_HW, dtype=np.uint16)
     inside = ids > 0
     width = 1 + 2 * round(max(1.0, min(ids.shape) / 480))
     outline = inside & (cv2.erode(ids, np.ones((width, width), np.uint8)) != cv2.dilate(ids, np.ones((3, 3), np.uint8)))
     weight = np.where(outline, min(1.0, alpha + 0.45), np.where(inside, alpha, 0.0)).astype(np.float32)[..., None]
-    return (rgb_HW3 * (1 - weight) + colours * weight + 0.5).astype(np.uint8)
+    return (rgb_HW3 * (1 - weight) + painted * weight + 0.5).astype(np.uint8)
 
 
 @cache
@@ -140,8 +148,10 @@ def _read_pixels(path: Path) -> tuple[str, str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"mask {path} does not exist.")
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             return image.mode, image.format or "", np.array(image)
+    except TooLargeError as error:
+        raise ValueError(f"mask {error}") from None
     except UnidentifiedImageError as error:
         raise ValueError(f"mask {path} is not an image file. Expected a PNG with a palette or grey ids.") from error
     except (OSError, SyntaxError, ValueError) as error:  # PIL raises each of them for damaged files

@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 from dataset.disk.lists import read_lines, read_names
 from dataset.disk.meta import read_json, read_objects
 from inference.scoring.masks import MaskSet, NoMasks, PathLike, SequenceMasks, open_masks
+from util.files.palette import MAX_PIXELS
 
 T = TypeVar("T")
-# The most that PIL opens without an error: twice the number at which it warns.
-MAX_PIXELS = 178_956_970
 _SEEN = {"seen": True, "unseen": False}
 
 

@@ -34,9 +34,7 @@ def test_without_its_packages_it_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert refused(capsys) == (
-        "error: the page needs uvicorn: python -m pip install -r inference/web/requirements.txt"
-    )
+    assert refused(capsys) == ("error: the page needs uvicorn: python -m pip install -r inference/web/requirements.txt")
 
 
 def test_a_port_that_is_taken() -> None:

@@ -13,6 +13,8 @@ from util.files.atomic import atomic_write
 
 logger = logging.getLogger(__name__)
 
+# A file whose header promises more is not decoded: PIL would refuse it as well, as an attack on memory.
+MAX_PIXELS = 178_956_970
 # Palette entries that DAVIS colours; the rest of its palette is grey.
 _DAVIS_COLOURS = 22
 # A file with at most this many values is never taken for an anti-aliased one.
@@ -32,8 +34,8 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when the file is no image, is damaged, or holds something else than ids: colours (RGB), a JPEG's
-            noise, or the soft edges of an anti-aliased or smoothly resized mask.
+        ValueError: when the file is no image, is damaged, claims more than MAX_PIXELS, or holds something else than
+            ids: colours (RGB), a JPEG's noise, or the soft edges of an anti-aliased or smoothly resized mask.
     """
     path = Path(path)
     mode, file_format, ids = _read_pixels(path)
@@ -142,6 +144,11 @@ def _read_pixels(path: Path) -> tuple[str, str, np.ndarray]:
     try:
         with Image.open(path) as image:
             return image.mode, image.format or "", np.array(image)
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"mask {path} says that it has more than {MAX_PIXELS:,} pixels, and is not decoded. Expected a mask of its "
+            "frame's size."
+        ) from error
     except UnidentifiedImageError as error:
         raise ValueError(f"mask {path} is not an image file. Expected a PNG with a palette or grey ids.") from error
     except (OSError, SyntaxError, ValueError) as error:  # PIL raises each of them for damaged files

@@ -1,5 +1,3 @@
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +6,10 @@ import pytest
 from inference.output.coco import CocoWriter
 from inference.report import score_folders
 from inference.scoring.inputs import plan_sequences
+from tests.support.bombs import write_bomb
 from tests.support.plain_scores import frame, write_videos
 
 ONE = frame((1, 2, 2, 8, 8))
-
-
-def write_bomb(path: Path, width: int, height: int) -> None:
-    """Write a PNG whose header promises more than its few bytes hold."""
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0" * 100))]
-    body = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in [*chunks, (b"IEND", b"")]
-    )
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
 
 
 def test_headers_that_promise_too_much_are_refused_before_decoding(

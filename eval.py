@@ -1,5 +1,7 @@
 """Segment a benchmark or a video of one's own, score the masks, pack them for a server: or any of these alone.
 
+python eval.py --dataset chair --score --overlay
+
 python eval.py --dataset d17 --checkpoint XMem.pth --score
 
 python eval.py --dataset d17 --split test-dev --checkpoint XMem.pth --zip
@@ -24,26 +26,19 @@ import torch
 
 from dataset.evaluate.protocols import EvaluationSet, find_evaluation_set
 from dataset.evaluate.video import Video, open_video, open_videos
-from inference.eval_config import (
-    SCORES,
-    EvalConfig,
-    archive_of,
-    check_abilities,
-    check_flags,
-    check_places,
-    inputs,
-    output_folder,
-    parse,
-)
-from inference.output.places import check_apart, claim, is_apart
+from inference.eval_config import EvalConfig, check_abilities, check_flags, parse
+from inference.eval_places import SCORES, archive_of, check_places, inputs, output_folder, places, written_places
+from inference.output.finished import is_finished, remove_left_over
+from inference.output.places import FOLDER, check_apart, claim, is_apart
 from inference.output.record import VideoResult, digest, open_output, read_result, results_table, write_result
 from inference.output.submission import pack_results
-from inference.output.writer import ResultWriter, is_finished
+from inference.output.writer import ResultWriter
 from inference.propagate import Stopwatch, Variant, build_variants, propagate
-from inference.report import format_table, write_csv, write_json
+from inference.report import Report, format_table, write_csv, write_json
 from inference.scoring.folders import score_pair
 from inference.scoring.official import score_officially
 from inference.scoring.table import ScoreTask, find_metric
+from model import box
 from model.build import build_model
 from model.network import VOSNetwork
 from model.weights import load_checkpoint
@@ -51,6 +46,7 @@ from util import cli
 from util.device import peak_memory_bytes, resolve_precision, select_device
 from util.files.hub import local_checkpoint
 from util.parallel import distributed
+from util.run.claim import claim as alone
 from util.run.progress import CurrentStderr
 
 logger = logging.getLogger(__name__)
@@ -75,7 +71,8 @@ def main(config: EvalConfig) -> None:
     with distributed.process_group(device):
         # Segment: every process takes a share of the videos and writes their masks.
         if config.segments:
-            results = segment(config, evaluation, videos, output)
+            with alone(output / FOLDER, "segments") if config.writes else nullcontext():
+                results = segment(config, evaluation, videos, output)
             tell(config, results, output, device)
 
         # Score and pack: all masks are written by now, and one process reads them.
@@ -90,10 +87,12 @@ def find_videos(config: EvalConfig) -> tuple[EvaluationSet | None, list[Video]]:
     """Return the benchmark, if it is one, and the videos; ValueError where it can't be scored or packed as asked."""
     if config.dataset is None:
         assert config.video is not None
-        return None, [open_video(config.video, config.mask or config.masks or "")]
+        masks, enlarge = config.mask or config.masks or "", config.enlarge or bool(config.scales)
+        return None, [open_video(config.video, masks, allow_truncated=config.allow_truncated, enlarge=enlarge)]
     evaluation = find_evaluation_set(config.dataset, split=config.split, root=config.root, sparse=config.sparse)
     check_abilities(config, evaluation)
-    return evaluation, open_videos(evaluation)
+    enlarge = evaluation.enlarge or config.enlarge or bool(config.scales)
+    return evaluation, open_videos(replace(evaluation, enlarge=enlarge))
 
 
 def segment(
@@ -108,12 +107,13 @@ def segment(
     variants = build_variants(model, sizes, flip=config.flip, config=inference, device=device)
 
     # Take stock: results of other settings stop the run, finished videos stay as they are.
-    settings = {"network": origin, "sizes": sizes, "flip": config.flip, **asdict(inference)}
+    settings = {"network": origin, "sizes": sizes, "enlarge": config.enlarge, "flip": config.flip, **asdict(inference)}
     settings |= describe_task(config, evaluation)
     results: dict[str, VideoResult] = {}
     if distributed.is_main() and config.writes:
-        places = config.results(output, [video.name for video in videos])
-        open_output(output, settings, places, config.overwrite)
+        written = written_places(config, output, [video.name for video in videos])
+        open_output(output, settings, written, config.overwrite)
+        remove_left_over(written)
         if not config.benchmark:
             results = finished_results(config, videos, output)
     results = distributed.broadcast_object(results)
@@ -143,7 +143,14 @@ def segment_one(
     watch = Stopwatch(synchronise=config.benchmark)
     numbers = {name: number for number, name in enumerate(video.frame_names, start=1)}
     with open_writer(config, video, output) as writer:
-        for frame in propagate(variants, video, stopwatch=watch, wanted_only=not (config.save_all or config.overlay)):
+        frames = propagate(
+            variants,
+            video,
+            stopwatch=watch,
+            wanted_only=not (config.save_all or config.overlay),
+            resegment_given=config.resegment_given,
+        )
+        for frame in frames:
             if writer is not None:
                 writer.write(
                     frame.name,
@@ -180,10 +187,9 @@ def score(config: EvalConfig, evaluation: EvaluationSet, output: Path) -> None:
         figures = score_officially(evaluation.annotations.parents[1], evaluation.split, output)
         print("davis2017-evaluation: " + "  ".join(f"{k} {100 * v:.1f}" for k, v in figures.items()))  # noqa: T201
         return
-    places = [output / name for name in SCORES]
     kept = is_apart(output, inputs(config, evaluation).values())
     if kept and output.is_dir():  # a missing one is named by the scorer
-        claim(output, places)
+        claim(output, [output / name for name in SCORES])
     if not kept:
         logger.info("no %s: %s is an input, where nothing is written", " and ".join(SCORES), output)
     task = ScoreTask(
@@ -198,16 +204,15 @@ def score(config: EvalConfig, evaluation: EvaluationSet, output: Path) -> None:
     )
     report = find_metric(evaluation.metric).score(task)
     if kept:
-        write_json(report, places[0])
-        write_csv(report, places[1])
+        write_scores(report, output)
     print(format_table(report))  # noqa: T201
 
 
 def score_two_folders(config: EvalConfig, truth: Path, masks: Path) -> None:
     """Score any masks against any ground truth, say what both were taken for, and print the table."""
     output = config.output
-    places = [] if output is None else [output / name for name in SCORES]
-    check_apart(places, {"the ground truth": truth, "the masks": masks})
+    files = [] if output is None else [output / name for name in SCORES]
+    check_apart(files, {"the ground truth": truth, "the masks": masks})
     task = ScoreTask(
         truth=truth,
         masks=masks,
@@ -219,10 +224,16 @@ def score_two_folders(config: EvalConfig, truth: Path, masks: Path) -> None:
     )
     report, taken_for = score_pair(task, config.metric)
     if output is not None:
-        claim(output, places)
-        write_json(report, places[0])
-        write_csv(report, places[1])
+        write_scores(report, output)
     print("\n".join([*taken_for, format_table(report)]))  # noqa: T201
+
+
+def write_scores(report: Report, output: Path) -> None:
+    """Write the scores into a folder, over those of earlier runs only."""
+    table, flat = (output / name for name in SCORES)
+    claim(output, [table, flat])
+    write_json(report, table)
+    write_csv(report, flat)
 
 
 def pack(evaluation: EvaluationSet, videos: list[Video], output: Path) -> None:
@@ -240,15 +251,22 @@ def describe_task(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[
         source = {"video": str(config.video), "masks": digest(masks) if masks else ""}
     else:
         source = {"dataset": evaluation.name}
+    given = {"resegment_given": config.resegment_given}
     written = {"save_all": config.save_all, "save_probs": config.save_probs, "overlay": config.overlay}
-    return {**source, **written, "format": config.format}
+    return {**source, **given, **written, "format": config.format}
 
 
 def open_writer(config: EvalConfig, video: Video, output: Path) -> AbstractContextManager[ResultWriter | None]:
     """Return what writes a video's results, or a context without a writer for a mere benchmark."""
     if not config.writes:
         return nullcontext()
-    return ResultWriter(output / video.name, objects=video.objects, **config.places(output, video.name))
+    return ResultWriter(
+        output / video.name,
+        fps=video.fps,
+        times=video.seconds if config.overlay else (),
+        objects=video.objects,
+        **places(config, output, video.name),
+    )
 
 
 def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> dict[str, VideoResult]:
@@ -257,18 +275,19 @@ def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> d
     for video in videos:
         result = read_result(output, video.name)
         names = video.frame_names if config.save_all else video.wanted_names
-        places = config.places(output, video.name)
-        if result is not None and is_finished(names, output / video.name, objects=video.objects, **places):
+        others = places(config, output, video.name)
+        if result is not None and is_finished(names, output / video.name, objects=video.objects, **others):
             finished[video.name] = result
     return finished
 
 
 def load_model(config: EvalConfig) -> tuple[VOSNetwork, str]:
     """Return the network and, for the run's record, where its weights come from."""
-    if config.checkpoint is None:
-        assert config.model is not None
+    if config.model is not None:
         return build_model(config.model, size=config.model_size), f"random {config.model} {config.model_size}"
-    path = local_checkpoint(config.checkpoint)
+    if config.checkpoint is None and distributed.is_main():
+        logger.info(box.NOTICE)
+    path = local_checkpoint(box.checkpoint_path(config.checkpoint or box.NAME))
     origin = digest(path)  # first, since it names a missing file
     return load_checkpoint(path), origin
 

@@ -3,25 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal
 
 from dataset.evaluate.protocols import DATASETS, EvaluationSet, published_rules
-from dataset.evaluate.video import Video
 from inference.config import InferenceConfig
-from inference.output.places import check_apart
 from inference.scoring.official import require_official
+from model import box
 from util import cli
 from util.config.plain import with_defaults
-
-SCORES = ("scores.json", "scores.csv")
-
-
-class Places(TypedDict):
-    """Where `ResultWriter` is to put what is not a mask."""
-
-    probs: Path | None
-    overlay: Path | None
-    coco: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +19,7 @@ class EvalConfig:
 
     dataset: str | None = None
     """The benchmark: d16, d17, y18, y19, lv1, lv3, mose, mose2, lvos, lvos2, vost, burst, sav; g (folders of one's
-    own) or sample (generated)."""
+    own), sample (generated) or chair (packaged)."""
     split: str = "val"
     """val; test-dev (d17), test (y18, y19, lvos, lvos2, vost, burst, sav), train (most)."""
     root: Path | None = None
@@ -55,25 +44,32 @@ class EvalConfig:
     """For --truth: a list of the videos that count (default: all)."""
     score_workers: int = 0
     """Processes to score with; 0: none but this one."""
+    allow_truncated: bool = False
+    """Take a video file that ends early as it is."""
     checkpoint: Path | None = None
-    """The trained network: a released file or one of train.py's."""
+    """The trained network: a released file, one of train.py's, or box (default), the small one that comes along."""
     model: str | None = None
     """Instead of a checkpoint: a network with random weights, for --benchmark."""
     model_size: str = "base"
-    """The size of --model: base or tiny."""
+    """The size of --model: base, small or tiny."""
     output: Path | None = None
     """Folder for the masks (default: results/CHECKPOINT/DATASET-SPLIT; --benchmark writes nothing by default)."""
     overwrite: bool = False
     """Segment videos again that are finished."""
     size: int = 480
-    """Pixels of the shorter side at which the network works; -1 is native."""
+    """Pixels of the shorter side at which the network works, with the box 240; -1 is native. Smaller videos of one's
+    own, of g and of sample keep their size."""
+    enlarge: bool = False
+    """Enlarge smaller videos to --size; the other benchmarks do so by themselves."""
     scales: tuple[int, ...] = ()
-    """Average over these sizes, instead of --size."""
+    """Average over these sizes, instead of --size; smaller videos are enlarged to them."""
     flip: bool = False
     """Average with the mirrored video."""
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     device: str = "auto"
     """auto, cpu, cuda, cuda:INDEX or mps."""
+    resegment_given: bool = False
+    """Write what the network makes of the given masks, too; by default they are written as they were given."""
     save_all: bool = False
     """Write the masks of all frames, also those that the benchmark does not ask for."""
     save_probs: bool = False
@@ -115,72 +111,19 @@ class EvalConfig:
         """Whether results are written: a benchmark is not disturbed by writing unless asked to."""
         return self.output is not None or not self.benchmark
 
-    def probs_folder(self, output: Path, video: str) -> Path | None:
-        """Return where a video's probabilities go, if anywhere: beside the masks, which scorers want alone."""
-        return output.with_name(f"{output.name}_probs") / video if self.save_probs else None
-
-    def coco_file(self, output: Path, video: str) -> Path | None:
-        """Return where a video's COCO file goes, if anywhere: beside the masks, like probabilities."""
-        return output.with_name(f"{output.name}_coco") / f"{video}.json" if self.format == "coco" else None
-
-    def places(self, output: Path, video: str) -> Places:
-        """Return where a video's results other than masks go."""
-        return {
-            "probs": self.probs_folder(output, video),
-            "overlay": self.overlay_file(output, video),
-            "coco": self.coco_file(output, video),
-        }
-
-    def results(self, output: Path, videos: Sequence[str]) -> list[Path]:
-        """Return every file and folder that is written, those of all videos and of what comes after them."""
-        found = [output / video for video in videos] if self.segments else []
-        for video in videos if self.segments else ():
-            places = self.places(output, video)
-            found += [place for place in (places["probs"], places["overlay"], places["coco"]) if place is not None]
-        if self.scores and not self.official:
-            found += [output / name for name in SCORES]
-        if self.packs:
-            found.append(archive_of(output, published_rules(self.dataset or "", self.split).archive))
-        return found
-
-    def overlay_file(self, output: Path, video: str) -> Path | None:
-        """Return where a video's film goes, if anywhere."""
-        return output / f"{video}.mp4" if self.overlay else None
-
 
 def parse(words: Sequence[str], prog: str, description: str) -> EvalConfig:
     """Read a command line; the benchmark decides at what size, and how often, its published results memorise a frame.
 
+    The network in the box has a size of its own.
+
     Exits with status 2 and one line if the words are wrong.
     """
-    benchmark = cli.given(words, ("dataset", "split"))
-    rules = published_rules(benchmark.get("dataset", ""), benchmark.get("split", EvalConfig.split))
-    usual = EvalConfig(size=rules.size, inference=InferenceConfig(mem_every=rules.mem_every))
+    given = cli.given(words, ("dataset", "split", "checkpoint", "model"))
+    rules = published_rules(given.get("dataset", ""), given.get("split", EvalConfig.split))
+    uses_box = "model" not in given and given.get("checkpoint", box.NAME) == box.NAME
+    usual = EvalConfig(size=box.SIZE if uses_box else rules.size, inference=InferenceConfig(mem_every=rules.mem_every))
     return cli.parse(with_defaults(usual), prog, description, words)
-
-
-def archive_of(output: Path, archive: str | None) -> Path:
-    """Return where the masks of an output folder are packed for a server, by `Rules.archive`."""
-    return output.with_name(f"{output.name}{'.json' if archive == 'burst' else '.zip'}")
-
-
-def check_places(config: EvalConfig, evaluation: EvaluationSet | None, output: Path) -> None:
-    """Raise ValueError if results would go into what is read."""
-    beside = [output.with_name(f"{output.name}{end}") for end in ("_probs", "_coco", ".zip", ".json")]
-    if config.writes and config.segments:
-        check_apart([output, *beside], inputs(config, evaluation))
-    elif config.packs:
-        check_apart(beside, inputs(config, evaluation))
-
-
-def inputs(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Path]:
-    """Return what is read and must stay as it is, by what to call it."""
-    given = {f"--{name}": getattr(config, name) for name in ("video", "mask", "masks", "checkpoint")}
-    if evaluation is not None:
-        given |= {f"the frames of {evaluation.name} in": evaluation.frames}
-        given |= {f"the masks of {evaluation.name} in": evaluation.annotations}
-        given |= {f"the list of {evaluation.name} in": evaluation.meta or evaluation.metric_meta}
-    return {what: path for what, path in given.items() if path is not None}
 
 
 def check_flags(config: EvalConfig) -> None:
@@ -230,10 +173,6 @@ def _task_faults(config: EvalConfig) -> list[tuple[bool, str]]:
         ),
         (model and not config.benchmark, "--model has random weights: only --benchmark takes it"),
         (
-            config.segments and not checkpoint and not model,
-            "give --checkpoint FILE, the trained network (scripts/download_checkpoints.py fetches released ones)",
-        ),
-        (
             not config.segments and (config.benchmark or config.overwrite),
             f"{alone} segments nothing: leave out --benchmark and --overwrite",
         ),
@@ -260,13 +199,3 @@ def check_abilities(config: EvalConfig, evaluation: EvaluationSet) -> None:
         raise ValueError(f"--official: davis2017-evaluation scores d17 only: use --score for {evaluation.dataset}")
     if config.official:
         require_official()
-
-
-def output_folder(config: EvalConfig, evaluation: EvaluationSet | None, videos: list[Video]) -> Path:
-    """Return where the masks go: --output, or a folder named after the network and what it segments."""
-    if config.output is not None:
-        named = config.output.name not in ("", "..")
-        return config.output if named else config.output.resolve()  # what lies beside it is named after it
-    network = config.model if config.checkpoint is None else config.checkpoint.stem
-    what = videos[0].name if evaluation is None else f"{evaluation.dataset}-{evaluation.split}"
-    return Path("results") / (network or "network") / what

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from dataset.disk.arrays import Frames, to_rgb
 from dataset.evaluate.own import open_own
-from dataset.evaluate.prepare import prepare_image, prepare_mask
+from dataset.evaluate.prepare import VideoFrame, prepare_image, prepare_mask, size_without_enlarging
 from dataset.evaluate.prompts import Masks, read_prompt, to_prompt
-from dataset.evaluate.video import Video, VideoFrame
+from dataset.evaluate.video import Video
 from inference.config import InferenceConfig
 from inference.interface import VOSSegmenter
 from inference.segmenter import build_segmenter
@@ -96,7 +96,8 @@ def segment_video(
         masks: a PNG or ids [H,W] for the first frame; a folder or list of PNGs named like the frames that they belong
             to; or a dictionary of frame numbers, counted from 0, or names: a PNG, ids [H,W], or a pair of ids and a
             list of those that are meant. Later masks add or correct the objects that they show.
-        size: pixels of the shorter side at which the network works; -1 is the video's own size. BMVOS and EMVOS work at
+        size: pixels of the shorter side at which the network works; a smaller video is not enlarged, and -1 is the own
+            size of any. BMVOS and EMVOS work at
             the own size of a larger video with an object of fewer than 1,000 pixels at 480 (as published).
         config: settings; the defaults are those of the published results.
         device: where to compute; the model's own device by default.
@@ -132,7 +133,7 @@ def step_rgb(
         rgb: [H,W,3] uint8, or [3,H,W] float in 0..1.
         mask: integer ids [H,W], as in `Segmenter.step`.
         object_ids: ids of the mask that are meant; all that occur in it by default.
-        size: pixels of the shorter side at which the network works; -1 is the picture's own size.
+        size: pixels of the shorter side at which the network works; smaller pictures, and all with -1, keep theirs.
         last: as in `Segmenter.step`.
 
     Returns:
@@ -142,6 +143,7 @@ def step_rgb(
         ValueError: for pictures and masks of the wrong shape, type or size.
     """
     picture = to_rgb(rgb, 0)
+    size = size_without_enlarging(picture.shape, size)
     given = ids = None
     if mask is not None:
         prompt = to_prompt((mask, object_ids) if object_ids is not None else mask, "this frame")
@@ -150,7 +152,8 @@ def step_rgb(
             raise ValueError(f"mask: expected {list(picture.shape[:2])} like its frame, received {list(ids_HW.shape)}")
         given = prepare_mask(ids_HW, size)
     prob = segmenter.step(prepare_image(picture, size, segmenter.resizing.bicubic), given, ids, last)
-    return merge_probabilities([prob], picture.shape[:2])
+    merged = merge_probabilities([prob], picture.shape[:2])
+    return merged if given is None else as_given(segmenter, ids_HW, ids or [], [prob], merged)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,11 +193,18 @@ def build_variants(
 
 
 def propagate(
-    variants: Sequence[Variant], video: Video, *, stopwatch: Stopwatch | None = None, wanted_only: bool = False
+    variants: Sequence[Variant],
+    video: Video,
+    *,
+    stopwatch: Stopwatch | None = None,
+    wanted_only: bool = False,
+    resegment_given: bool = False,
 ) -> Iterator[SegmentedFrame]:
     """Segment a video, one frame at a time; the variants' probabilities are averaged at the original size.
 
-    With `wanted_only` frames whose masks the benchmark does not ask for are segmented but not yielded.
+    A frame on which a mask says where every object is has that mask as its result, pixel by pixel; `resegment_given`
+    gives what is left of it after resizing. With `wanted_only` frames whose masks the benchmark does not ask for are
+    segmented but not yielded.
     Raises ValueError for unfit frames and masks when they are reached.
     """
     watch = stopwatch or Stopwatch()
@@ -207,7 +217,7 @@ def propagate(
         first = at_sizes[0]
         watch.start(segmenter.device)
         probs = [_step(variant, frames[variant.size]) for variant in variants]
-        result = _frame(segmenter, first, probs) if first.wanted or not wanted_only else None
+        result = _frame(segmenter, first, probs, resegment_given) if first.wanted or not wanted_only else None
         if segmenter.object_ids:  # frames before the first mask cost nothing: they would flatter the figure
             watch.stop()
         if result is not None:
@@ -239,8 +249,12 @@ def _step(variant: Variant, frame: VideoFrame) -> Tensor:
     return prob.flip(-1) if variant.mirrored else prob
 
 
-def _frame(segmenter: VOSSegmenter, frame: VideoFrame, probs: Sequence[Tensor]) -> SegmentedFrame:
+def _frame(
+    segmenter: VOSSegmenter, frame: VideoFrame, probs: Sequence[Tensor], resegment_given: bool
+) -> SegmentedFrame:
     prob = merge_probabilities(probs, frame.rgb.shape[:2])
+    if frame.given is not None and not resegment_given:
+        prob = as_given(segmenter, frame.given, frame.object_ids or [], probs, prob)
     return SegmentedFrame(
         name=frame.name,
         id_mask=segmenter.to_id_mask(prob),
@@ -249,3 +263,19 @@ def _frame(segmenter: VOSSegmenter, frame: VideoFrame, probs: Sequence[Tensor]) 
         rgb=frame.rgb,
         wanted=frame.wanted,
     )
+
+
+def as_given(
+    segmenter: VOSSegmenter, given_HW: np.ndarray, ids: Sequence[int], probs: Sequence[Tensor], merged: Tensor
+) -> Tensor:
+    """Return a given mask as probabilities of 0 and 1 [L,H,W], if it says where every object is; else `merged`.
+
+    Resizing to the network's size and back moves outlines. Where nothing was resized, `probs` are the mask as they are.
+    """
+    known = segmenter.object_ids
+    resized = any(prob.shape[-2:] != merged.shape[-2:] for prob in probs)
+    if not resized or not set(known) <= set(ids):
+        return merged
+    objects = np.stack([given_HW == i for i in known])
+    labels = np.concatenate([~objects.any(axis=0, keepdims=True), objects])
+    return torch.from_numpy(labels.astype(np.float32)).to(merged.device)

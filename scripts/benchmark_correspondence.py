@@ -1,7 +1,8 @@
 """What the correspondence losses add to a training step, loading its clips included.
 
 Two runs of one preset, without and with the losses at full weight, take turns: each time both load a batch (in this
-process, so that loading is not hidden) and do a step. Medians, and the overhead of each part.
+process, so that loading is not hidden) and do a step. Medians, and the overhead of each part. On a CPU the seconds are
+the processor's, of all threads together: what else runs on the machine hardly changes them.
 
     python scripts/benchmark_correspondence.py --model stcn --crop_size 256 --davis_root data/DAVIS/2016
     python scripts/benchmark_correspondence.py --model xmem --device cuda --precision fp16 --davis_root data/DAVIS/2017
@@ -40,6 +41,8 @@ class Config:
         size: `base` or `tiny`.
         davis_root: a training set in DAVIS layout, with proposals if `objects` wants them.
         objects: `manual`, `auto` or `both`, as --ocl_objects of train.py.
+        variant: `paper` or `hard`, as --ocl_variant of train.py.
+        accumulate: parts of a step, as --accumulate of train.py.
         crop_size: side of the crop; 0 is the preset's.
         batch_size: clips of a step; 0 is the preset's.
         repeats: measured steps of each; one more warms up.
@@ -51,6 +54,8 @@ class Config:
     size: str = "base"
     davis_root: Path = Path("data/DAVIS/2017/trainval")
     objects: Literal["manual", "auto", "both"] = "both"
+    variant: Literal["paper", "hard"] = "hard"
+    accumulate: int = 1
     crop_size: int = 0
     batch_size: int = 0
     repeats: int = 5
@@ -71,13 +76,14 @@ class Side:
 
     def step(self) -> None:
         """Load a batch and do a step."""
-        began = time.perf_counter()
-        batch: ClipBatch = next(self.batches)
-        loaded = time.perf_counter()
-        metrics, _ = train.train_step(self.state, [batch], self.run)
+        clock = time.process_time if self.device.type == "cpu" else time.perf_counter
+        began = clock()
+        parts: list[ClipBatch] = [next(self.batches) for _ in range(self.run.accumulate)]
+        loaded = clock()
+        metrics, _ = train.train_step(self.state, parts, self.run)
         metrics["loss"].sum().item()  # waits for a GPU
         self.loading.append(loaded - began)
-        self.stepping.append(time.perf_counter() - loaded)
+        self.stepping.append(clock() - loaded)
 
     def medians(self) -> tuple[float, float]:
         """Return the median seconds of loading and of the step, without the first."""
@@ -87,15 +93,24 @@ class Side:
 def run_config(config: Config, alpha: float) -> TrainConfig:
     """Return the run that is measured, with the losses at `alpha` from the first step."""
     run = preset(config.model, config.size, "2")
-    augment = replace(run.augment, crop_size=config.crop_size or run.augment.crop_size)
+    crop = config.crop_size or run.augment.crop_size
+    augment = replace(run.augment, crop_size=crop)
     data = replace(run.data, dataset=("davis",), davis_root=config.davis_root, num_workers=0)
-    losses = replace(run.correspondence, alpha=alpha, ramp=(0.0, 0.0), ocl_objects=config.objects)
+    losses = replace(
+        run.correspondence,
+        alpha=alpha,
+        ramp=(0.0, 0.0),
+        ocl_objects=config.objects,
+        ocl_variant=config.variant,
+        view_size=crop // 32 * 16,  # half the crop's, as at the published size: small crops would have a larger one
+    )
     return replace(
         run,
         augment=augment,
         data=data,
         correspondence=losses,
         batch_size=config.batch_size or run.batch_size,
+        accumulate=config.accumulate,
         device=config.device,
         precision=config.precision,
         pretrained=False,

@@ -34,18 +34,20 @@ from torchvision.transforms import ColorJitter, InterpolationMode, RandomAffine,
 from torchvision.transforms import functional as TF
 
 import dataset.train.render
+import dataset.train.stored
 import dataset.train.videos
 from dataset.clip import ClipRequest
+from dataset.train.stored import TrainingVideo
 from dataset.train.transforms import FILL
-from dataset.train.videos import TrainingVideo, VideoSource, find_videos
+from dataset.train.videos import VideoSource, find_videos
 from util.config.data import Augmentation, ClipConfig
 from util.config.presets import preset
 from util.config.train import CorrespondenceConfig
 
 # Where the loader spends its time: the functions that it calls, by the module that calls them.
 PARTS = {
-    "decode frame": ((dataset.train.videos, "read_reduced"),),
-    "decode mask": ((dataset.train.videos, "read_mask"),),
+    "decode frame": ((dataset.train.stored, "read_reduced"),),
+    "decode mask": ((dataset.train.stored, "read_mask"),),
     "geometry": (
         (dataset.train.videos, "warp_mask"),
         (dataset.train.render, "warp_image"),

@@ -12,6 +12,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dataset.disk.frames import list_images, natural_key, read_rgb
+from inference.report import read_json
 from util.cli import run
 from util.files.atomic import atomic_write
 from util.files.palette import overlay, read_mask
@@ -37,6 +38,7 @@ class SheetConfig:
         rows: frames of each video, evenly spaced.
         width: width of one picture in pixels.
         columns: videos beside each other.
+        scores: the scores.json of eval.py, whose J&F stand beside the videos' names.
     """
 
     frames: Path
@@ -47,6 +49,7 @@ class SheetConfig:
     rows: int = 4
     width: int = 300
     columns: int = 2
+    scores: Path | None = None
 
 
 def main(config: SheetConfig) -> None:
@@ -62,7 +65,10 @@ def draw_sheet(config: SheetConfig) -> np.ndarray:
     for name in ("rows", "width", "columns"):
         if getattr(config, name) < 1:
             raise ValueError(f"--{name} must be at least 1, received {getattr(config, name)}.")
-    blocks = [_draw_block(config, name) for name in config.videos or _videos(config.predictions)]
+    titles = {} if config.scores is None else _scored_titles(config.scores)
+    blocks = [
+        _draw_block(config, name, titles.get(name, name)) for name in config.videos or _videos(config.predictions)
+    ]
     bands = [_join(blocks[start : start + config.columns], 1) for start in range(0, len(blocks), config.columns)]
     return np.pad(_join(bands, 0), ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), constant_values=_PAPER[0])
 
@@ -73,7 +79,16 @@ def evenly_spaced(names: list[str], count: int) -> list[str]:
     return [names[place] for place in places]
 
 
-def _draw_block(config: SheetConfig, video: str) -> np.ndarray:
+def _scored_titles(path: Path) -> dict[str, str]:
+    """Return each video's title with its J&F, the mean over its objects."""
+    titles = {}
+    for video, objects in read_json(path).sequences.items():
+        values = [(means["J-Mean"] + means["F-Mean"]) / 2 for means in objects.values()]
+        titles[video] = f"{video}: J&F {100 * float(np.mean(values)):.1f}"
+    return titles
+
+
+def _draw_block(config: SheetConfig, video: str, title: str) -> np.ndarray:
     """Return one video's pictures: title, captions, rows of (truth, prediction)."""
     frames = list_images(config.frames / video)
     predictions = list_images(config.predictions / video)
@@ -91,7 +106,7 @@ def _draw_block(config: SheetConfig, video: str) -> np.ndarray:
         rows.append(_write(_beside([left, right], 1), name, at=(8, 6), colour=(255, 255, 255), shadow=True))
     pictures = _beside(rows, 0)
     header = np.full((2 * _CAPTION, pictures.shape[1], 3), _PAPER, np.uint8)
-    header = _write(header, video, at=(0, 0), colour=_INK, size=20)
+    header = _write(header, title, at=(0, 0), colour=_INK, size=20)
     header = _write(header, "ground truth", at=(0, _CAPTION + 3), colour=_FAINT)
     header = _write(header, "prediction", at=(config.width + _GAP, _CAPTION + 3), colour=_FAINT)
     return np.concatenate([header, pictures])

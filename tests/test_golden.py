@@ -97,7 +97,7 @@ def test_stcn_network(name: str, golden_name: str) -> None:
     top = scores.topk(20, dim=1)
     affinity = torch.zeros_like(scores).scatter(1, top.indices, torch.softmax(top.values, dim=1))
     read = readout(affinity, value[0].flatten(0, 1).flatten(1)[None]).view(1, 2, 512, 6, 8)
-    logit, _ = model.decode(query, read, None, False)
+    logit, _ = model.decoder(query.f16_thin, query.f8, query.f4, read, None, False)
     prob = torch.sigmoid(torch.nn.functional.interpolate(logit[0], scale_factor=4, mode="bilinear"))
     np.testing.assert_allclose(prob, golden["prob"], atol=PROB_TOLERANCE)
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from dataset.disk.frames import FOLDER_FPS, FrameSource
+from dataset.disk.films import USUAL_FPS
+from dataset.disk.frames import FrameSource
 from dataset.disk.seek import frame_reader
 
 Frames = Iterable[np.ndarray | Tensor]
@@ -44,7 +45,7 @@ class ArrayFrames:
     """Frames of a list, an array [T,H,W,3] or a tensor [T,3,H,W], named 00000, 00001, ..."""
 
     path = Path("frames")
-    fps = FOLDER_FPS
+    fps = USUAL_FPS
 
     def __init__(self, frames: Sequence[np.ndarray | Tensor] | np.ndarray | Tensor) -> None:
         """Raise ValueError if there are no frames."""
@@ -77,7 +78,7 @@ class StreamFrames:
     """Frames of an iterator, such as a camera, as they come; how many there will be is not known."""
 
     path = Path("stream")
-    fps = FOLDER_FPS
+    fps = USUAL_FPS
     size = (0, 0)
 
     def __init__(self, frames: Frames, start: int = 0, stop: int | None = None) -> None:

@@ -1,22 +1,22 @@
-"""Frames of a video as RGB pictures, one at a time: from a folder of images or from a video file."""
+"""Frames of a video as RGB pictures, one at a time: from a folder of images; films lie in `dataset.disk.films`."""
 
 import logging
 import re
 from collections.abc import Generator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
-import av
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
+
+from dataset.disk.films import USUAL_FPS, VideoFileFrames
+from util.files.picture import TooLargeError, open_picture, orientation
+from util.files.picture import upright as turn_upright
 
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-FOLDER_FPS = 24.0
-FIRST_OF_FILE = "00000"
 _IMAGE_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 # How OpenCV decodes a picture at a share of its size.
 _REDUCED = {
@@ -49,7 +49,7 @@ class FrameSource(Protocol):
 
 
 class FolderFrames:
-    """Frames from a folder of images, named after their files, in natural order (2 before 10)."""
+    """Frames from a folder of images, upright, named after their files, in natural order (2 before 10)."""
 
     def __init__(self, path: Path, images: Sequence[str] | None = None) -> None:
         """List the images of a folder; of `images`, file names, those alone, in that order.
@@ -69,7 +69,7 @@ class FolderFrames:
     @property
     def fps(self) -> float:
         """Frames per second: DAVIS's rate, as a folder does not say it."""
-        return FOLDER_FPS
+        return USUAL_FPS
 
     @property
     def names(self) -> list[str]:
@@ -81,16 +81,21 @@ class FolderFrames:
         """Height and width of the first frame in pixels."""
         file = next(iter(self._files.values()))
         try:
-            with Image.open(file) as image:
-                return image.height, image.width
+            with open_picture(file) as image:
+                return (image.width, image.height) if orientation(image) > 4 else (image.height, image.width)
         except (OSError, SyntaxError, ValueError):
-            rgb = read_rgb(file)  # it raises the full message
+            rgb = read_rgb(file, upright=True)  # it raises the full message
             return rgb.shape[0], rgb.shape[1]
+
+    def is_turned(self, name: str) -> bool:
+        """Return whether a frame's sides change places, as its orientation tag says."""
+        with open_picture(self._files[name]) as image:
+            return orientation(image) > 4
 
     def read(self) -> Generator[tuple[str, np.ndarray], None, None]:
         """Yield the name and the picture [H,W,3] uint8 RGB of each frame."""
         for name, file in self._files.items():
-            yield name, read_rgb(file)
+            yield name, read_rgb(file, upright=True)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -99,110 +104,20 @@ class FolderFrames:
 
     def at(self, index: int) -> np.ndarray:
         """Return the frame of a number, counted from 0, as [H,W,3] uint8 RGB."""
-        return read_rgb(self.files[index])
+        return read_rgb(self.files[index], upright=True)
 
 
-class VideoFileFrames:
-    """Frames of a video file in the order shown, turned as its rotation tag says, named 00000, 00001, ..."""
-
-    def __init__(self, path: Path) -> None:
-        """Raise ValueError when the file is no video that the installed FFmpeg can read."""
-        self.path = path
-        self._count: int | None = None
-        with self._open():
-            pass
-
-    @property
-    def fps(self) -> float:
-        """Frames per second on average."""
-        with self._open() as container:
-            return float(container.streams.video[0].average_rate or FOLDER_FPS)
-
-    @property
-    def names(self) -> list[str]:
-        """Names of all frames; counted by going through the file without decoding."""
-        if self._count is None:
-            with self._open() as container:
-                packets = container.demux(container.streams.video[0])
-                self._count = sum(1 for packet in packets if packet.size and not packet.is_discard)
-        return [f"{index:05d}" for index in range(self._count)]
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the first frame in pixels."""
-        with closing(self.read()) as frames:
-            for _, rgb in frames:
-                return rgb.shape[0], rgb.shape[1]
-        raise ValueError(
-            f"video {self.path} has no frame that can be decoded. Convert it to mp4 (H.264) and try again."
-        )
-
-    def read(self) -> Generator[tuple[str, np.ndarray], None, None]:
-        """Yield the name and the picture [H,W,3] uint8 RGB of each frame."""
-        index = 0
-        try:
-            for _, rgb in self.decode():
-                yield f"{index:05d}", rgb
-                index += 1
-        except av.FFmpegError as error:
-            raise ValueError(f"video {self.path} is damaged after frame {index} ({error}).") from error
-        with self._open() as container:
-            if index < container.streams.video[0].frames:
-                logger.warning(
-                    "video %s: %d of %d frames could be decoded.", self.path, index, container.streams.video[0].frames
-                )
-
-    def decode(self, start: int | None = None) -> Generator[tuple[int | None, np.ndarray], None, None]:
-        """Yield time stamp and picture of each frame, from the key frame at or before the time stamp `start` on.
-
-        Raises av.FFmpegError for a damaged file.
-        """
-        with self._open() as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            if start is not None:
-                container.seek(start, stream=stream)
-            for frame in container.decode(stream):
-                rgb = frame.to_ndarray(format="rgb24")
-                yield frame.pts, np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
-
-    def times(self) -> list[int]:
-        """Return all frames' time stamps in the order shown; empty if the file doesn't give each frame its own."""
-        with self._open() as container:
-            packets = container.demux(container.streams.video[0])
-            times = [packet.pts for packet in packets if packet.size and not packet.is_discard]
-        known = sorted(time for time in times if time is not None)
-        return known if len(known) == len(times) == len(set(known)) else []
-
-    def _open(self) -> av.container.InputContainer:
-        remedy = "Expected a video file such as mp4, or a folder of images."
-        try:
-            container = av.open(str(self.path))
-        except (av.FFmpegError, OSError) as error:
-            raise ValueError(f"{self.path} cannot be read as a video ({error}). {remedy}") from error
-        # FFmpeg takes a single image, and any text, for a video of one frame.
-        kind = container.format.name
-        if kind == "tty" or kind == "image2" or kind.endswith("_pipe"):
-            container.close()
-            what = "a text file" if kind == "tty" else "a single image"
-            raise ValueError(f"{self.path} is {what}, not a video. {remedy}")
-        if not container.streams.video:
-            container.close()
-            raise ValueError(f"{self.path} has no video stream. {remedy}")
-        return container
-
-
-def open_frames(path: Path) -> FrameSource:
+def open_frames(path: Path, *, allow_truncated: bool = False) -> FrameSource:
     """Open a folder of images or a video file; the file's content counts, not its suffix.
 
     Raises:
         FileNotFoundError: when there is neither.
-        ValueError: when it holds no frames.
+        ValueError: when it holds no frames, or is a film that ends early and this is not allowed.
     """
     if path.is_dir():
         return FolderFrames(path)
     if path.is_file():
-        return VideoFileFrames(path)
+        return VideoFileFrames(path, allow_truncated=allow_truncated)
     raise FileNotFoundError(f"video {path} does not exist: expected a folder of images or a video file.")
 
 
@@ -231,22 +146,25 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def read_rgb(path: Path) -> np.ndarray:
-    """Read an image as [H,W,3] uint8 RGB.
+def read_rgb(path: Path, *, upright: bool = False) -> np.ndarray:
+    """Read an image as [H,W,3] uint8 RGB, `upright` as its EXIF orientation says or, as masks know of none, as stored.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it is no image, is truncated, or has more than 8 bits per channel.
+        ValueError: when it is no image, is truncated, has too many pixels, or more than 8 bits per channel.
     """
     if not path.is_file():
         raise FileNotFoundError(f"frame {path} does not exist.")
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             if image.mode not in _IMAGE_MODES:
                 raise _UnfitMode(image.mode)
-            return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+            turned = turn_upright(image) if upright else image
+            return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
     except _UnfitMode as error:
         raise ValueError(f"frame {path} has mode {error}: expected 8 bits per channel. Convert it to RGB.") from None
+    except TooLargeError as error:
+        raise ValueError(f"frame {error}") from None
     except UnidentifiedImageError as error:
         raise ValueError(
             f"frame {path} is not an image. Expected a JPEG or PNG; remove or replace the file."
@@ -269,17 +187,31 @@ def read_reduced(path: Path, reduction: int) -> np.ndarray:
     except OSError:
         data = b""
     # OpenCV fills the missing rest of a truncated JPEG with grey; PIL, behind read_rgb, refuses such a file.
-    if data.startswith(b"\xff\xd8") and b"\xff\xd9" in data[-64:]:
+    if data.startswith(b"\xff\xd8") and b"\xff\xd9" in data[-64:] and not _too_large(path, data):
         flags = _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         if bgr is not None:
             return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    rgb = read_rgb(path)
+    return reduce_picture(read_rgb(path), reduction)
+
+
+def reduce_picture(rgb_HW3: np.ndarray, reduction: int) -> np.ndarray:
+    """Return a picture [H,W,3] at 1/1, 1/2, 1/4 or 1/8 of its size, as `read_reduced`."""
     if reduction == 1:
-        return rgb
-    rows, columns = (max(side // reduction, 1) for side in rgb.shape[:2])
-    whole = rgb[: rows * reduction, : columns * reduction]
+        return rgb_HW3
+    rows, columns = (max(side // reduction, 1) for side in rgb_HW3.shape[:2])
+    whole = rgb_HW3[: rows * reduction, : columns * reduction]
     return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+
+
+def _too_large(path: Path, data: bytes) -> bool:
+    try:
+        with open_picture(path, data):
+            return False
+    except TooLargeError:
+        return True
+    except (OSError, SyntaxError, ValueError):
+        return False
 
 
 class _UnfitMode(Exception):

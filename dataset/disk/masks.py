@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 from pycocotools import mask as run_lengths
 
-from dataset.disk.frames import FrameSource, VideoFileFrames, list_images
+from dataset.disk.films import VideoFileFrames
+from dataset.disk.frames import FrameSource, list_images
 from dataset.disk.lists import subfolders
 from util.files.palette import read_mask
 

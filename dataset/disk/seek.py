@@ -7,7 +7,8 @@ from typing import Protocol, runtime_checkable
 import av
 import numpy as np
 
-from dataset.disk.frames import FrameSource, VideoFileFrames
+from dataset.disk.films import VideoFileFrames
+from dataset.disk.frames import FrameSource
 
 _CHUNK = 16  # frames that stay after a jump in a film, those before the one asked for
 _KEPT_BYTES = 2**27  # of all frames that are kept

@@ -43,7 +43,7 @@ def open_own(
         if reverse:
             raise ValueError("reverse=True: a stream can't be read backwards; give a list, a folder or a film")
         stream = StreamFrames(frames, start, stop)
-        return Video("stream", stream, _masks_of_stream(masks, start), rule="every")
+        return Video("stream", stream, _masks_of_stream(masks, start), rule="every", enlarge=False)
     source = _source(frames)
     stretch = Stretch(source, start, stop, reverse)
     found = _masks(source, masks, stretch.names[0])
@@ -54,7 +54,7 @@ def open_own(
             f"{', '.join(list(found)[:5]) or 'none'}"
         )
     name = source.path.stem if source.path.is_file() else source.path.resolve().name
-    return Video(name, stretch, inside)
+    return Video(name, stretch, inside, enlarge=False)
 
 
 def _source(frames: str | os.PathLike[str] | Frames) -> FrameSource:

@@ -31,6 +31,36 @@ class Resizing:
         return pixels * _USUAL_SIZE**2 < self.native_below * size**2
 
 
+@dataclass(frozen=True, kw_only=True)
+class VideoFrame:
+    """One frame, prepared for a network.
+
+    Attributes:
+        name: the file name without suffix, or the number of a video file's frame.
+        image: [3,h,w] float32, ImageNet-normalised, resized.
+        mask: [h,w] int64 object ids that are given at this frame, resized with nearest neighbour; or None.
+        given: [H,W] ids, `mask` as it was given.
+        object_ids: the ids that `mask` gives; everything else in the frame keeps its prediction. None without a mask.
+        rgb: [H,W,3] uint8, the original picture.
+        wanted: whether the benchmark asks for this frame's result.
+        last: whether it is the last frame.
+    """
+
+    name: str
+    image: Tensor
+    mask: Tensor | None
+    given: np.ndarray | None
+    object_ids: list[int] | None
+    rgb: np.ndarray
+    wanted: bool
+    last: bool
+
+
+def size_without_enlarging(shape: tuple[int, ...], size: int) -> int:
+    """Return `size`, or -1 for a picture of (height, width, ...) whose shorter side has no more pixels than that."""
+    return -1 if size != -1 and min(shape[:2]) <= size else size
+
+
 def prepare_image(rgb_HW3: np.ndarray, size: int, bicubic: bool = False) -> Tensor:
     """Return an RGB picture as [3,h,w] float32, ImageNet-normalised, with a shorter side of `size` (-1: as it is)."""
     height, width = _target(rgb_HW3.shape[:2], size)

@@ -11,7 +11,7 @@ from dataset.disk.layout import require_folder
 from dataset.evaluate.files import Files, Query, VideoFiles
 from dataset.evaluate.recent_splits import burst, lvos, mose, sav, vost
 from dataset.evaluate.splits import davis_2016, davis_2017, generic, long_videos, youtube_vos
-from dataset.sample.sample import make_sample
+from dataset.sample.sample import CHAIR, make_sample
 
 # Which masks of a video are given: its first one; of each mask the objects that were not there before; every one.
 MaskRule = Literal["first", "new", "every"]
@@ -42,7 +42,7 @@ class Rules:
     scored: bool = False
     archive: Literal["davis", "youtube", "burst"] | None = None
     size: int = 480
-    enlarge: bool = False
+    enlarge: bool = True
     metric: str = "davis"
 
 
@@ -100,14 +100,14 @@ _DAVIS_2017 = Rules(rule="first", first_frame=True, scored=True, archive="davis"
 _YOUTUBE = Rules(rule="new", archive="youtube", metric="youtube")
 _LONG = Rules(rule="first", annotated_only=True, scored=True)
 # The sample's late objects are given when they enter; in DAVIS all are there in the first frame.
-_SAMPLE = replace(_DAVIS_2017, rule="new")
+_SAMPLE = replace(_DAVIS_2017, rule="new", enlarge=False)
 # The server takes the masks of all frames, the first and the last included.
 _MOSE = Rules(rule="first", first_frame=True, archive="davis")
 _MOSE_2 = replace(_MOSE, metric="mose2")
 # Objects, even the first one, may enter late: each one's first mask is given.
 _LVOS = Rules(rule="new", scored=True, metric="lvos")
 _VOST = Rules(rule="first", first_frame=True, scored=True, metric="vost")
-_BURST = Rules(rule="new", scored=True, mem_every=10, size=600, enlarge=True, archive="burst", metric="burst")
+_BURST = Rules(rule="new", scored=True, mem_every=10, size=600, archive="burst", metric="burst")
 _SAV = Rules(rule="first", first_frame=True, annotated_only=True, scored=True, metric="sav")
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -125,10 +125,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "y19": Benchmark(root=Path("data/YouTube"), find=youtube_vos, splits={"val": _YOUTUBE, "test": _YOUTUBE}),
     "lv1": Benchmark(root=Path("data/long_video_set"), find=long_videos, splits={"val": _LONG}),
     "lv3": Benchmark(root=Path("data/long_video_set"), find=long_videos, splits={"val": replace(_LONG, mem_every=10)}),
-    "g": Benchmark(root=Path("data/generic"), find=generic, splits={"val": Rules(rule="every")}),
+    "g": Benchmark(root=Path("data/generic"), find=generic, splits={"val": Rules(rule="every", enlarge=False)}),
     "sample": Benchmark(
         root=Path("data/sample"), find=davis_2017, splits={"val": _SAMPLE, "train": _SAMPLE}, made=make_sample
     ),
+    "chair": Benchmark(root=CHAIR, find=generic, splits={"val": Rules(rule="first", first_frame=True, scored=True)}),
     "mose": Benchmark(root=Path("data/MOSE"), find=mose, splits={"val": _MOSE, "train": replace(_MOSE, scored=True)}),
     "mose2": Benchmark(
         root=Path("data/MOSEv2"), find=mose, splits={"val": _MOSE_2, "train": replace(_MOSE_2, scored=True)}

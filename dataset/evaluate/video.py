@@ -3,45 +3,22 @@
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from dataset.disk.arrays import StreamFrames
-from dataset.disk.frames import FIRST_OF_FILE, FolderFrames, FrameSource, VideoFileFrames, open_frames
+from dataset.disk.films import FIRST_OF_FILE, VideoFileFrames
+from dataset.disk.frames import FolderFrames, FrameSource, open_frames
 from dataset.disk.masks import match_masks, some
 from dataset.evaluate.files import VideoFiles
 from dataset.evaluate.prefetch import prefetch
-from dataset.evaluate.prepare import Resizing, prepare_image, prepare_mask
+from dataset.evaluate.prepare import Resizing, VideoFrame, prepare_image, prepare_mask, size_without_enlarging
 from dataset.evaluate.prompts import GivenMask, read_prompt
 from dataset.evaluate.protocols import EvaluationSet, MaskRule, find_evaluation_set
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoFrame:
-    """One frame, prepared for a network.
-
-    Attributes:
-        name: the file name without suffix, or the number of a video file's frame.
-        image: [3,h,w] float32, ImageNet-normalised, resized.
-        mask: [h,w] int64 object ids that are given at this frame, resized with nearest neighbour; or None.
-        object_ids: the ids that `mask` gives; everything else in the frame keeps its prediction. None without a mask.
-        rgb: [H,W,3] uint8, the original picture.
-        wanted: whether the benchmark asks for this frame's result.
-        last: whether it is the last frame.
-    """
-
-    name: str
-    image: Tensor
-    mask: Tensor | None
-    object_ids: list[int] | None
-    rgb: np.ndarray
-    wanted: bool
-    last: bool
 
 
 class Video:
@@ -56,6 +33,7 @@ class Video:
         rule: MaskRule = "every",
         binary: bool = False,
         wanted: Iterable[str] | None = None,
+        enlarge: bool = True,
     ) -> None:
         """Join frames and masks.
 
@@ -66,6 +44,7 @@ class Video:
             rule: which of the masks are given: the "first" only; of each the ids that are "new"; "every" one.
             binary: take everything that is not zero for one object with id 1.
             wanted: the frames whose results are asked for; None for all.
+            enlarge: work at the size asked for even where the video's own is smaller.
         """
         self.name = name
         self.path = source.path
@@ -74,6 +53,7 @@ class Video:
         self._masks = dict([first]) if rule == "first" else dict(masks)
         self._rule = rule
         self._binary = binary
+        self._enlarge = enlarge
         self._wanted = None if wanted is None else frozenset(wanted)
         # Where results go if every object has a folder of its own: its name, and the object's id.
         self.objects: Mapping[str, int] = {}
@@ -91,6 +71,11 @@ class Video:
     def fps(self) -> float:
         """Frames per second; 24 for a folder of images."""
         return self._source.fps
+
+    @property
+    def seconds(self) -> list[Fraction]:
+        """When each frame is shown, from the first on; empty where nothing but `fps` is known."""
+        return self._source.seconds() if isinstance(self._source, VideoFileFrames) else []
 
     @property
     def frame_names(self) -> list[str]:
@@ -111,7 +96,8 @@ class Video:
         """Yield every frame in order, those of files read ahead in a thread; close the iterator to stop early.
 
         Args:
-            size: the shorter side of `image` and `mask` in pixels; -1 keeps the video's own size.
+            size: the shorter side of `image` and `mask` in pixels; -1 keeps the video's own size, and so does a size
+                that is larger, but for a video that is to be enlarged.
             resizing: how to get there; the defaults of `Resizing` by default.
 
         Raises:
@@ -136,12 +122,15 @@ class Video:
                     f"{shape[1]}x{shape[0]}. Resize all frames to one size."
                 )
             shape = rgb.shape
+            if not self._enlarge:
+                size = size_without_enlarging(shape, size)
             given, ids = self._given_mask(name, rgb, seen)
             seen.update(ids or ())
             yield VideoFrame(
                 name=name,
                 image=prepare_image(rgb, size, resizing.bicubic),
                 mask=None if given is None else prepare_mask(given, size),
+                given=given,
                 object_ids=ids,
                 rgb=rgb,
                 wanted=self._wanted is None or name in self._wanted,
@@ -157,13 +146,18 @@ class Video:
         if mask.shape != rgb.shape[:2]:
             raise ValueError(
                 f"mask {file} has {_describe(mask)} pixels, its frame in {self.path} {_describe(rgb)}. "
-                "Resize the mask to the frame's size with nearest neighbour."
+                + self._remedy(name, mask.shape == rgb.shape[1::-1])
             )
         if self._rule == "new":
             mask, ids = np.where(np.isin(mask, list(seen)), 0, mask), [i for i in ids if i not in seen]
         elif not ids:
             logger.warning("video %s: mask %s holds no object and is skipped.", self.name, file)
         return (mask, ids) if ids else (None, None)
+
+    def _remedy(self, name: str, swapped: bool) -> str:
+        if swapped and isinstance(self._source, FolderFrames) and self._source.is_turned(name):
+            return "The frame is shown turned, as its file's orientation tag (EXIF) says: turn the mask as well."
+        return "Resize the mask to the frame's size with nearest neighbour."
 
     def working_size(self, size: int, resizing: Resizing) -> int:
         """Return `size`, or -1 (the video's own) if resizing would make one of the objects too small."""
@@ -193,27 +187,35 @@ class Video:
             raise ValueError(f"video {self.name}: {where} no object, only zeros. Give a mask with at least one object.")
 
 
-def open_video(frames: str | os.PathLike[str], masks: str | os.PathLike[str]) -> Video:
+def open_video(
+    frames: str | os.PathLike[str],
+    masks: str | os.PathLike[str],
+    *,
+    allow_truncated: bool = False,
+    enlarge: bool = True,
+) -> Video:
     """Open a user's own video.
 
     Args:
         frames: a folder of images or a video file.
         masks: one mask PNG for the first frame, or a folder of PNGs named like the frames that they belong to (for a
             video file: by number, counted from 0). Every mask counts: later ones correct or add the objects they show.
+        allow_truncated: take a video file that ends early as it is.
+        enlarge: as for `Video`.
 
     Raises:
         FileNotFoundError: when one of them is missing.
-        ValueError: when there are no frames or no masks, or a mask's name is that of no frame.
+        ValueError: when there are no frames or no masks, a mask's name is that of no frame, or a file ends early.
     """
     path, masks = Path(frames), Path(masks)
-    source = open_frames(path)
+    source = open_frames(path, allow_truncated=allow_truncated)
     name = path.stem if path.is_file() else path.resolve().name
     if masks.is_file():
         first = FIRST_OF_FILE if isinstance(source, VideoFileFrames) else source.names[0]
-        return Video(name, source, {first: masks})
+        return Video(name, source, {first: masks}, enlarge=enlarge)
     if not masks.is_dir():
         raise FileNotFoundError(f"mask {masks} does not exist: expected a mask PNG or a folder of them.")
-    return Video(name, source, match_masks(source, masks))
+    return Video(name, source, match_masks(source, masks), enlarge=enlarge)
 
 
 def open_dataset(
@@ -255,7 +257,8 @@ def _open_files(evaluation: EvaluationSet, name: str, files: VideoFiles) -> Vide
         raise FileNotFoundError(
             f"video {source.path} lacks {len(absent)} frames that are to be written: {some(absent)}."
         )
-    video = Video(name, source, masks, rule=evaluation.rule, binary=evaluation.binary, wanted=wanted)
+    rules = {"binary": evaluation.binary, "enlarge": evaluation.enlarge}
+    video = Video(name, source, masks, rule=evaluation.rule, wanted=wanted, **rules)
     video.objects = files.objects
     return video
 

@@ -1,4 +1,4 @@
-"""The sample data set: generated clips and pictures in the layout of DAVIS-2017, made on first use."""
+"""The sample data: generated clips and pictures in DAVIS-2017's layout, made on first use; and a packaged real clip."""
 
 import json
 import logging
@@ -14,6 +14,8 @@ from util.files.palette import write_mask
 
 logger = logging.getLogger(__name__)
 
+# The packaged real clip: JPEGImages/chair and Annotations/chair; its README.md has source and licence.
+CHAIR = Path(__file__).with_name("chair")
 # Raise it with every change that alters a pixel: older folders are then made again.
 VERSION = 1
 MARKER = "sample.json"

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from dataset.clip import Clip, ClipBatch, ClipRequest, collate
+from dataset.train.pairs import uses_annotated
 from dataset.train.paste import draw_donor, paste_object
 from dataset.train.sampling import ClipStream, GapSchedule, Shard, StepSampler
 from dataset.train.sources import Source, find_sources
@@ -53,8 +54,9 @@ class ClipDataset(Dataset[Clip]):
         if donor is None:
             return clip
         one_object = replace(self.config.clip, max_objects=1)
-        pasted = load_clip(self.sources, donor, one_object, augmentation, bad)
-        return paste_object(clip, pasted, self.config.clip.min_object_pixels)
+        other = load_clip(self.sources, donor.request, one_object, augmentation, bad)
+        most, smallest = self.config.clip.max_objects, self.config.clip.min_object_pixels
+        return paste_object(clip, other, donor.behind, most, smallest, uses_annotated(self.correspondence))
 
 
 def build_loader(config: TrainConfig, device: torch.device, first_step: int = 0) -> "DataLoader[ClipBatch]":

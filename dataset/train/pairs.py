@@ -4,6 +4,7 @@ Boxes are left, top, right, bottom edges in pixels, 0 at the left and upper edge
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeGuard
 
 import cv2
@@ -53,6 +54,11 @@ def uses_proposals(correspondence: CorrespondenceConfig | None) -> bool:
     return _compares_objects(correspondence) and correspondence.ocl_objects != "manual"
 
 
+def uses_annotated(correspondence: CorrespondenceConfig | None) -> bool:
+    """Return whether objects are compared and annotated ones count as such."""
+    return _compares_objects(correspondence) and correspondence.ocl_objects != "auto"
+
+
 def _compares_objects(correspondence: CorrespondenceConfig | None) -> TypeGuard[CorrespondenceConfig]:
     return correspondence is not None and correspondence.active and correspondence.ocl and correspondence.beta > 0
 
@@ -89,8 +95,7 @@ def draw_pairing(
         pair, anchor = draw_pair(rng, frames, min_gap)
         shared = share_geometry(transforms, pair)
     views = draw_views(rng, shared, pair, augmentation, correspondence)
-    annotated = _compares_objects(correspondence) and correspondence.ocl_objects != "auto"
-    return shared, Pairing(pair=pair, anchor=anchor, views=views, annotated=annotated)
+    return shared, Pairing(pair=pair, anchor=anchor, views=views, annotated=uses_annotated(correspondence))
 
 
 def share_geometry(transforms: Sequence[FrameTransform], pair: int) -> list[FrameTransform]:
@@ -189,9 +194,30 @@ def make_comparison(
         pair_B=torch.tensor([pairing.pair]),
         anchor_B=torch.tensor([pairing.anchor]),
         view_matrices_BV33=torch.from_numpy(np.array(to_view, np.float32).reshape(1, -1, 3, 3)),
-        boxes_B2N4=pad_sequence(boxes, batch_first=True)[None],
-        box_ids_B2N=pad_sequence(ids, batch_first=True, padding_value=-1)[None],
+        boxes_B2N4=_pad(boxes),
+        box_ids_B2N=_pad(ids, -1),
     )
+
+
+def replace_annotated(compared: Comparison, labels_THW: np.ndarray, objects: int) -> Comparison:
+    """Return what is compared of a clip with the boxes of its annotated objects anew; proposals stay.
+
+    Args:
+        compared: of one clip.
+        labels_THW: of its frames' crops, objects 1..`objects`.
+        objects: number of objects.
+    """
+    boxes, ids = [], []
+    for place, t in enumerate((int(compared.pair_B), int(compared.anchor_B))):
+        found, numbers = annotated_boxes(labels_THW[t], objects)
+        proposals = compared.box_ids_B2N[0, place] == 0
+        boxes.append(torch.cat([torch.from_numpy(found), compared.boxes_B2N4[0, place, proposals]]))
+        ids.append(torch.cat([torch.from_numpy(numbers), compared.box_ids_B2N[0, place, proposals]]))
+    return replace(compared, boxes_B2N4=_pad(boxes), box_ids_B2N=_pad(ids, -1))
+
+
+def _pad(rows: Sequence[torch.Tensor], value: float = 0) -> torch.Tensor:
+    return pad_sequence(list(rows), batch_first=True, padding_value=value)[None]
 
 
 def annotated_boxes(labels_HW: np.ndarray, objects: int) -> tuple[np.ndarray, np.ndarray]:

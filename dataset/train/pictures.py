@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from dataset.clip import Clip, ClipRequest
 from dataset.disk.frames import read_reduced
@@ -18,6 +17,7 @@ from dataset.train.transforms import draw_transforms, warp_mask
 from util.config.data import Augmentation, ClipConfig
 from util.config.train import CorrespondenceConfig
 from util.files.palette import count_ids, read_mask
+from util.files.picture import open_picture
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def read_static_mask(path: Path) -> np.ndarray:
     """
     if path.is_file():
         try:
-            with Image.open(path) as image:
+            with open_picture(path) as image:
                 if image.mode in ("L", "LA"):
                     grey = np.asarray(image.getchannel(0))
                     if grey.max() == 255:

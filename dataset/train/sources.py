@@ -11,8 +11,9 @@ from dataset.disk.layout import davis_base
 from dataset.sample.sample import make_sample
 from dataset.train.pairs import uses_proposals
 from dataset.train.pictures import find_static
+from dataset.train.recent_videos import find_burst, find_partly, find_sav, find_vost
 from dataset.train.user_sources import UserSource, user_sources
-from dataset.train.videos import find_videos
+from dataset.train.videos import VideoSource, find_videos
 from util.config.data import Augmentation, ClipConfig, DataConfig
 from util.config.train import CorrespondenceConfig
 
@@ -57,6 +58,7 @@ class Choice:
         weight: how often a pass shows each video or picture.
         interval: frames of the original video from one annotated frame to the next.
         listed: a file that names the videos to train on; None for the set's own list.
+        by_frame: a pass shows each video as often as it has frames; times `weight`.
         frames: length of the clips.
         stage: of the run.
     """
@@ -65,6 +67,7 @@ class Choice:
     weight: int = 1
     interval: int = 1
     listed: Path | None = None
+    by_frame: bool = False
     frames: int = 1
     stage: str = "2"
 
@@ -84,16 +87,32 @@ class TrainingSet:
 
 def open_videos(name: str, choice: Choice) -> list[Source]:
     """Open videos in DAVIS's or YouTube-VOS's layout."""
-    return [
-        find_videos(
-            name,
-            choice.root,
-            frames=choice.frames,
-            weight=choice.weight,
-            interval=choice.interval,
-            listed=choice.listed,
-        )
-    ]
+    found = find_videos(
+        name,
+        choice.root,
+        frames=choice.frames,
+        weight=choice.weight,
+        interval=choice.interval,
+        listed=choice.listed,
+    )
+    return [replace(found, by_frame=choice.by_frame)]
+
+
+def open_with(find: Callable[[str, Path, int], VideoSource]) -> Callable[[str, Choice], Sequence[Source]]:
+    """Return what opens videos in a layout of their own."""
+
+    def opened(name: str, choice: Choice) -> Sequence[Source]:
+        if choice.listed is not None:
+            raise ValueError(f"data set {name} takes no list of one's own.")
+        found = find(name, choice.root, choice.frames)
+        return [replace(found, weight=choice.weight, interval=choice.interval, by_frame=choice.by_frame)]
+
+    return opened
+
+
+def open_sav(name: str, choice: Choice) -> Sequence[Source]:
+    """Open SA-V's training set, each video once a pass: its files would have to be read to count their frames."""
+    return open_with(find_sav)(name, replace(choice, by_frame=False))
 
 
 def open_pictures(name: str, choice: Choice) -> Sequence[Source]:
@@ -111,7 +130,9 @@ def open_sample(name: str, choice: Choice) -> Sequence[Source]:
 
 TRAINING_SETS: dict[str, TrainingSet] = {
     "davis": TrainingSet(
-        choose=lambda data: Choice(root=data.davis_root, weight=data.davis_weight, listed=data.davis_list),
+        choose=lambda data: Choice(
+            root=data.davis_root, weight=data.davis_weight, interval=data.davis_interval, listed=data.davis_list
+        ),
         open=open_videos,
     ),
     "youtube": TrainingSet(
@@ -130,6 +151,18 @@ TRAINING_SETS: dict[str, TrainingSet] = {
     "bl30k": TrainingSet(choose=lambda data: Choice(root=data.bl30k_root), open=open_videos),
     "static": TrainingSet(choose=lambda data: Choice(root=data.static_root), open=open_pictures),
     "sample": TrainingSet(choose=lambda data: Choice(root=data.sample_root), open=open_sample),
+    # No flags of their own: --set_roots, --set_weights, --set_intervals.
+    "mose2": TrainingSet(choose=lambda data: Choice(root=Path("data/MOSEv2/train"), interval=5), open=open_videos),
+    "lvos": TrainingSet(
+        choose=lambda data: Choice(root=Path("data/LVOS/train"), interval=5), open=open_with(find_partly)
+    ),
+    "lvos2": TrainingSet(
+        choose=lambda data: Choice(root=Path("data/LVOSv2/train"), interval=5), open=open_with(find_partly)
+    ),
+    "vost": TrainingSet(choose=lambda data: Choice(root=Path("data/VOST"), interval=6), open=open_with(find_vost)),
+    "burst": TrainingSet(choose=lambda data: Choice(root=Path("data/BURST"), interval=5), open=open_with(find_burst)),
+    "ovis": TrainingSet(choose=lambda data: Choice(root=Path("data/OVIS-VOS-train"), interval=3), open=open_videos),
+    "sav": TrainingSet(choose=lambda data: Choice(root=Path("data/SA-V/sav_train"), interval=4), open=open_sav),
 }
 
 
@@ -157,7 +190,8 @@ def find_sources(
                 f"unknown training set {name!r}: expected {', '.join(TRAINING_SETS)}, or --user_roots or "
                 "--user_sources."
             )
-        choice = replace(TRAINING_SETS[name].choose(data), frames=frames, stage=stage, **changes.get(name, {}))
+        usual = replace(TRAINING_SETS[name].choose(data), frames=frames, stage=stage, by_frame=data.by_frame)
+        choice = replace(usual, **changes.get(name, {}))
         sources.extend(TRAINING_SETS[name].open(name, choice))
     for user in user_sources(data):
         sources.extend(_open_user_source(user, frames))

@@ -1,46 +1,28 @@
 """Training clips from annotated videos: DAVIS, YouTube-VOS, and any root in their layout."""
 
 import logging
-import sys
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
 from dataset.clip import Clip, ClipRequest
-from dataset.disk.frames import list_images, read_reduced
 from dataset.disk.layout import Part, proposals_folder, training_part
 from dataset.disk.lists import read_training_list, read_video_list
 from dataset.disk.proposals import check_proposals, read_proposals
 from dataset.train.pairs import draw_pairing, uses_proposals
 from dataset.train.render import attempts, render_clip, visible_objects
 from dataset.train.sampling import draw_frames, draw_objects, draw_successive_frames
+from dataset.train.stored import ClipVideo, open_training_video
 from dataset.train.transforms import draw_transforms, warp_mask
 from util.config.data import Augmentation, ClipConfig
 from util.config.train import CorrespondenceConfig
-from util.files.palette import read_mask
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingVideo:
-    """A video with a mask for every frame. It keeps names, not paths: BL30K has ten million files.
-
-    Attributes:
-        name: the folder's name.
-        images: the folder of its pictures.
-        annotations: the folder of its masks.
-        frames: file names of the pictures in order.
-        masks: file names of their masks.
-    """
-
-    name: str
-    images: Path
-    annotations: Path
-    frames: tuple[str, ...]
-    masks: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,18 +36,24 @@ class VideoSource:
         interval: frames of the original video from one annotated frame to the next (YouTube-VOS: 5).
         single_object: everything that is not zero in a mask is one object (DAVIS-2016).
         listed: the file that named the videos, if it is not the data set's own.
+        by_frame: a pass shows each video as often as it has frames (Cutie), not once; times `weight`.
     """
 
     name: str
-    videos: Sequence[TrainingVideo]
+    videos: Sequence[ClipVideo]
     weight: int = 1
     interval: int = 1
     single_object: bool = False
     listed: Path | None = None
+    by_frame: bool = False
 
     def __len__(self) -> int:
-        """Return the number of videos."""
-        return len(self.videos)
+        """Return the number of videos, or of all their frames if these count."""
+        return self._ends[-1] if self.by_frame else len(self.videos)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(len(video.frames) for video in self.videos))
 
     def load(
         self,
@@ -81,7 +69,9 @@ class VideoSource:
 
         Raises ValueError when no video gives a clip, and when a file can't be used.
         """
-        for index, redraws, rng in attempts(request, len(self)):
+        if self.by_frame:
+            request = replace(request, video=bisect_right(self._ends, request.video))
+        for index, redraws, rng in attempts(request, len(self.videos)):
             video = self.videos[index]
             frames = request.frames or self._draw_frames(rng, video, config, request.max_gap, correspondence)
             first = self._read_mask(video, frames[0])
@@ -91,7 +81,7 @@ class VideoSource:
             if ids:
                 break
             self._report_empty(video, frames)
-            following = self.videos[(index + 1) % len(self)].name
+            following = self.videos[(index + 1) % len(self.videos)].name
             if redraws % 5 == 4:
                 logger.info("%s/%s: no object in 5 drawn first frames; taking %s", self.name, video.name, following)
         else:
@@ -105,7 +95,7 @@ class VideoSource:
             found = read_proposals(proposals_folder(video.images.parent), video.name, names, size)
             pairing = pairing._replace(proposals=tuple(found))
         return render_clip(
-            lambda t, reduction: read_reduced(video.images / video.frames[frames[t]], reduction),
+            lambda t, reduction: video.read_frame(frames[t], reduction),
             [first, *(self._read_mask(video, i, size) for i in frames[1:])],
             transforms,
             objects,
@@ -126,7 +116,7 @@ class VideoSource:
     def _draw_frames(
         self,
         rng: np.random.Generator,
-        video: TrainingVideo,
+        video: ClipVideo,
         config: ClipConfig,
         max_gap: int,
         correspondence: CorrespondenceConfig | None,
@@ -140,21 +130,20 @@ class VideoSource:
     def _min_gap(self, correspondence: CorrespondenceConfig) -> int:
         return -(-correspondence.min_gap // self.interval)  # rounded up
 
-    def _describe(self, video: TrainingVideo, frames: Sequence[int]) -> str:
+    def _describe(self, video: ClipVideo, frames: Sequence[int]) -> str:
         return f"{self.name}/{video.name} frames {', '.join(Path(video.frames[i]).stem for i in frames)}"
 
-    def _report_empty(self, video: TrainingVideo, frames: Sequence[int]) -> None:
+    def _report_empty(self, video: ClipVideo, frames: Sequence[int]) -> None:
         # A crop often misses the objects; masks that hold none are worth a line.
         if not any(self._read_mask(video, i).any() for i in frames):
             logger.info("%s: no mask holds an object; drawing another clip", self._describe(video, frames))
 
-    def _read_mask(self, video: TrainingVideo, index: int, size: tuple[int, int] | None = None) -> np.ndarray:
-        path = video.annotations / video.masks[index]
-        mask = read_mask(path)
+    def _read_mask(self, video: ClipVideo, index: int, size: tuple[int, int] | None = None) -> np.ndarray:
+        mask = video.read_mask(index)
         if size is not None and mask.shape != size:
             raise ValueError(
-                f"mask {path} is {mask.shape[0]}x{mask.shape[1]} (height x width), others of its video are "
-                f"{size[0]}x{size[1]}. All masks of a video must have the same size."
+                f"mask {video.mask_place(index)} is {mask.shape[0]}x{mask.shape[1]} (height x width), others of its "
+                f"video are {size[0]}x{size[1]}. All masks of a video must have the same size."
             )
         return (mask > 0).astype(np.uint8) if self.single_object else mask
 
@@ -194,25 +183,30 @@ def find_videos(
     names, release = read_training_list(part.lists) or (part.videos(), None)
     if listed is not None:
         names = read_video_list(f"data set {name}: list", listed, str(images), lambda video: (images / video).is_dir())
-    videos = [_open_video(images / video, annotations / video) for video in names]
-    long_enough = [video for video in videos if len(video.frames) >= frames]
+    videos = [open_training_video(images / video, annotations / video) for video in names]
+    return VideoSource(
+        name=name,
+        videos=keep_long(name, videos, frames, images),
+        weight=weight,
+        interval=interval,
+        single_object=release in ("2016", "480p") if single_object is None else single_object,
+        listed=listed,
+    )
+
+
+def keep_long(name: str, videos: Sequence[ClipVideo], frames: int, place: Path) -> tuple[ClipVideo, ...]:
+    """Return the videos of at least so many frames; the log says how many are left out, ValueError if all are."""
+    long_enough = tuple(video for video in videos if len(video.frames) >= frames)
     if not long_enough:
         raise ValueError(
-            f"data set {name}: {images} holds no video of at least {frames} frames ({len(videos)} videos in all). "
+            f"data set {name}: {place} holds no video of at least {frames} frames ({len(videos)} videos in all). "
             "Check the root, or ask for shorter clips with --frames."
         )
     if len(long_enough) < len(videos):
         logger.warning(
             "%s: %d videos with less than %d frames are left out", name, len(videos) - len(long_enough), frames
         )
-    return VideoSource(
-        name=name,
-        videos=tuple(long_enough),
-        weight=weight,
-        interval=interval,
-        single_object=release in ("2016", "480p") if single_object is None else single_object,
-        listed=listed,
-    )
+    return long_enough
 
 
 def _training_part(name: str, root: Path) -> Part:
@@ -229,21 +223,3 @@ def _training_part(name: str, root: Path) -> Part:
             "Give the folder that holds both, with a folder for every video in each."
         )
     return part
-
-
-def _open_video(images: Path, annotations: Path) -> TrainingVideo:
-    frames, masks = list_images(images), list_images(annotations)
-    for frame, path in frames.items():
-        if frame not in masks:
-            raise FileNotFoundError(
-                f"frame {path} has no mask: expected {annotations / frame}.png. Training needs a mask for every frame; "
-                "add it or remove the frame."
-            )
-    return TrainingVideo(
-        name=images.name,
-        images=images,
-        annotations=annotations,
-        # Most videos' files have the same names: each is kept once.
-        frames=tuple(sys.intern(file.name) for file in frames.values()),
-        masks=tuple(sys.intern(masks[frame].name) for frame in frames),
-    )

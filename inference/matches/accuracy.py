@@ -18,7 +18,7 @@ from dataset.evaluate.annotated import AnnotatedVideo
 from dataset.evaluate.prefetch import prefetch
 from dataset.evaluate.prepare import prepare_image, prepare_mask
 from model.affinity import similarity
-from model.fast import fold_batch_norm
+from model.fast.twin import for_inference
 from model.network import STRIDE, VOSNetwork
 from util.device import autocast
 from util.image import pad, padding_to_multiple
@@ -144,8 +144,7 @@ def plan_pairs(annotated: Sequence[int], gaps: Sequence[int], pairs: int) -> dic
 
 def prepare_network(model: VOSNetwork, device: torch.device) -> VOSNetwork:
     """Return an inference copy of a network on `device` that shares its weights, as `build_segmenter` makes it."""
-    network = fold_batch_norm(model.to(device))
-    return network.to(memory_format=torch.channels_last) if device.type in ("cpu", "cuda") else network
+    return for_inference(model, device)
 
 
 def encode_frames(network: VOSNetwork, images_F3HW: Tensor, device: torch.device) -> MatchKeys:

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
-
 from dataset.evaluate.protocols import EvaluationSet
 from dataset.evaluate.video import Video
 from inference.output.burst import write_burst
 from util.files.atomic import atomic_write
+from util.files.picture import open_picture
 
 Layout = Literal["davis", "youtube"]
 
@@ -99,7 +98,7 @@ def _problem(path: Path, size: tuple[int, int]) -> str:
     if not path.is_file():
         return "frames are missing"
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             mode, width, height = image.mode, image.width, image.height
             image.verify()
     except (OSError, SyntaxError, ValueError):

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from util.parallel import distributed
@@ -29,22 +28,6 @@ def statistics_kept(module: nn.Module) -> Iterator[None]:
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-
-
-def convolve_and_normalise(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
-    """Apply a convolution and the BatchNorm behind it to [N,C,H,W].
-
-    A BatchNorm that keeps its statistics only scales and shifts, and so becomes part of the convolution: equal up to
-    rounding, and autograd has neither its backward pass nor one more feature map to keep.
-    """
-    if norm.training or not isinstance(norm, nn.modules.batchnorm._BatchNorm):
-        out: Tensor = norm(conv(x))
-        return out
-    assert norm.running_mean is not None and norm.running_var is not None and isinstance(conv.padding, tuple)
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    mean = norm.running_mean if conv.bias is None else norm.running_mean - conv.bias
-    weight = conv.weight * scale[:, None, None, None]
-    return F.conv2d(x, weight, norm.bias - mean * scale, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
 def synchronise_batch_norm(module: nn.Module) -> nn.Module:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers.blocks import FusionBlock, ImagePart, ResidualBlock, UpsampleBlock, per_object
+from model.layers.blocks import FusionBlock, JointResidualBlock, UpsampleBlock, per_object
 from model.layers.sensory import SensoryUpdater
 
 
@@ -31,18 +31,20 @@ class UpsamplingDecoder(nn.Module):
 class STCNDecoder(UpsamplingDecoder):
     """STCN's decoder: the readout and the compressed f16 through one residual block."""
 
-    def __init__(self, in_channels: int, skips: tuple[int, int], wide: int, narrow: int) -> None:
-        """Build it for `in_channels` = value channels + compressed key-feature channels."""
+    def __init__(self, image_channels: int, value_dim: int, skips: tuple[int, int], wide: int, narrow: int) -> None:
+        """Build it for `image_channels` of compressed key features."""
         super().__init__(skips, wide, narrow)
-        self.compress = ResidualBlock(in_channels, wide)
+        self.compress = JointResidualBlock(image_channels, value_dim, wide, image_first=False)
 
-    def image_part(self, compressed_f16: Tensor) -> ImagePart:
-        """Compute what depends on the image alone."""
-        return self.compress.image_part(compressed_f16, image_first=False)
+    def prepare(self, f16: Tensor) -> Tensor:
+        """Do what can be done before the objects are known; `forward` takes the result in the place of f16."""
+        return self.compress.prepare(f16)
 
-    def forward(self, image: ImagePart, f8: Tensor, f4: Tensor, readout_BOVYX: Tensor) -> Tensor:
-        """Decode every object's logit [B,O,1,4Y,4X]."""
-        return self.upsample(self.compress.forward_with_image(image, readout_BOVYX), f8, f4)[2]
+    def forward(
+        self, f16: Tensor, f8: Tensor, f4: Tensor, readout_BOVYX: Tensor, sensory: None = None, update: bool = False
+    ) -> tuple[Tensor, None]:
+        """Decode every object's logit [B,O,1,4Y,4X]; there is no sensory memory."""
+        return self.upsample(self.compress(f16, readout_BOVYX), f8, f4)[2], None
 
 
 class FusingDecoder(UpsamplingDecoder):
@@ -56,13 +58,13 @@ class FusingDecoder(UpsamplingDecoder):
         self.fuser = FusionBlock(f16_channels, value_dim + sensory_dim, wide, image_first=True)
         self.hidden_update = SensoryUpdater((wide, narrow, narrow), narrow, sensory_dim) if sensory_dim else None
 
-    def image_part(self, f16: Tensor) -> ImagePart:
-        """Compute what depends on the image alone."""
-        return self.fuser.image_part(f16)
+    def prepare(self, f16: Tensor) -> Tensor:
+        """Do what can be done before the objects are known; `forward` takes the result in the place of f16."""
+        return self.fuser.prepare(f16)
 
     def forward(
         self,
-        image: ImagePart,
+        f16: Tensor,
         f8: Tensor,
         f4: Tensor,
         readout_BOVYX: Tensor,
@@ -74,7 +76,7 @@ class FusingDecoder(UpsamplingDecoder):
         if self.hidden_update is not None:
             assert sensory_BOSYX is not None, "this network carries a sensory memory"
             features = torch.cat([features, sensory_BOSYX.to(features.dtype)], dim=2)
-        g16 = self.fuser(image, features)
+        g16 = self.fuser(f16, features)
         g8, g4, logit = self.upsample(g16, f8, f4)
         if update and self.hidden_update is not None:
             sensory_BOSYX = self.hidden_update(g16, g8, g4, logit, sensory_BOSYX)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from model.layers.blocks import FusionBlock, ImagePart, in_layout_of, merge_objects, split_objects
+from model.layers.blocks import FusionBlock, merge_objects, split_objects
 from model.layers.resnet import TrunkConfig, apply_stem, build_stages, stem
 from model.layers.sensory import SensoryReinforcer
 
@@ -89,10 +89,8 @@ class ValueEncoder(nn.Module):
             return masks
         return torch.cat([masks, masks.sum(dim=1, keepdim=True) - masks], dim=2)
 
-    def forward(
-        self, image_B3HW: Tensor, f16: Tensor | ImagePart, masks_BOMHW: Tensor, rows_N: Tensor | None = None
-    ) -> Tensor:
-        """Encode the stacked masks of some objects into values [B,O,V,Y,X]; `f16` may be the fuser's part of it.
+    def forward(self, image_B3HW: Tensor, f16: Tensor, masks_BOMHW: Tensor, rows_N: Tensor | None = None) -> Tensor:
+        """Encode the stacked masks of some objects into values [B,O,V,Y,X]; f16 may be what the fuser prepared of it.
 
         Only the objects at `rows_N` of the flattened [B*O] go through the trunk, all without it: the others, which
         pad a batch, have no part in BatchNorm's statistics, and get features of zero.
@@ -104,6 +102,5 @@ class ValueEncoder(nn.Module):
         x = self.layer3(self.layer2(self.layer1(x)))
         if rows_N is not None:
             x = x.new_zeros(batch * objects, *x.shape[1:]).index_copy(0, rows_N, x)
-        x = in_layout_of(self.fuser.block1.conv1.weight, x)
         value: Tensor = self.fuser(f16, split_objects(x, batch))
         return value

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.aggregate import aggregate
-from model.layers.blocks import ImagePart, in_layout_of
+from model.layers.decoder import FusingDecoder, STCNDecoder
 from model.layers.encoders import KeyEncoder, KeyProjection, ValueEncoder
-from model.layers.resnet import RESNET18, RESNET50, SMALL_KEY_TRUNK, SMALL_VALUE_TRUNK, TINY_TRUNK, TrunkConfig
+from model.layers.resnet import RESNET18, RESNET50, SMALL_TRUNK, TINY_TRUNK, TrunkConfig
 from model.network import ModelConfig, VOSNetwork
 
 
@@ -33,13 +33,7 @@ SIZES = {
         key_trunk=RESNET50, value_trunk=RESNET18, key_dim=64, value_dim=512, hidden_dim=64, wide=512, narrow=256
     ),
     "small": SizeConfig(
-        key_trunk=SMALL_KEY_TRUNK,
-        value_trunk=SMALL_VALUE_TRUNK,
-        key_dim=64,
-        value_dim=96,
-        hidden_dim=32,
-        wide=96,
-        narrow=64,
+        key_trunk=SMALL_TRUNK, value_trunk=TINY_TRUNK, key_dim=64, value_dim=96, hidden_dim=32, wide=96, narrow=64
     ),
     "tiny": SizeConfig(
         key_trunk=TINY_TRUNK, value_trunk=TINY_TRUNK, key_dim=64, value_dim=96, hidden_dim=32, wide=96, narrow=64
@@ -55,18 +49,18 @@ class KeyFeatures(NamedTuple):
         shrinkage: XMem's shrinkage [B,1,Y,X] >= 1, or None.
         selection: XMem's selection [B,K,Y,X] in (0, 1), or None.
         f16: features at stride 16.
+        f16_thin: what the decoder sees of f16: STCN compresses it, the others take it as it is.
         f8: features at stride 8.
         f4: features at stride 4.
-        decoder_part: what `SpaceTimeNetwork.decoder_part` makes of f16, if it was computed ahead.
     """
 
     key: Tensor
     shrinkage: Tensor | None
     selection: Tensor | None
     f16: Tensor
+    f16_thin: Tensor
     f8: Tensor
     f4: Tensor
-    decoder_part: ImagePart | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "KeyFeatures":
         """Apply a function to every tensor, to select frames or clips for example."""
@@ -74,18 +68,20 @@ class KeyFeatures(NamedTuple):
             change(self.key),
             None if self.shrinkage is None else change(self.shrinkage),
             None if self.selection is None else change(self.selection),
-            change(self.f16),
+            f16 := change(self.f16),
+            f16 if self.f16_thin is self.f16 else change(self.f16_thin),
             change(self.f8),
             change(self.f4),
-            None if self.decoder_part is None else self.decoder_part.map(change),
         )
 
 
 class SpaceTimeNetwork(VOSNetwork):
     """A network that matches a query's key against a memory of keys and decodes the values read from it.
 
-    Subclasses set `key_proj`, `decoder` and `decode`. Objects are a dimension of every tensor that depends on them.
+    Subclasses set `decoder`, and `key_comp` where the decoder sees f16 compressed.
     """
+
+    decoder: STCNDecoder | FusingDecoder
 
     def __init__(self, config: ModelConfig, *, anisotropic: bool, conv_bias: bool, image_first: bool) -> None:
         """Build the encoders.
@@ -110,6 +106,7 @@ class SpaceTimeNetwork(VOSNetwork):
             sensory_dim=config.hidden_dim,
         )
         self.key_proj = KeyProjection(f16_channels, config.key_dim, anisotropic)
+        self.key_comp: nn.Module = nn.Identity()
         self.key_proj2: KeyProjection | None = None
 
     @staticmethod
@@ -129,22 +126,13 @@ class SpaceTimeNetwork(VOSNetwork):
     def encode_key(self, image_B3HW: Tensor) -> KeyFeatures:
         """Encode ImageNet-normalised images [B,3,H,W]; H and W must be multiples of 16."""
         f16, f8, f4 = self.key_encoder(image_B3HW)
-        f16 = in_layout_of(self.key_proj.key_proj.weight, f16)
         key, shrinkage, selection = self.key_proj(f16)
-        return KeyFeatures(key, shrinkage, selection, f16, f8, f4)
-
-    def value_part(self, f16: Tensor) -> ImagePart:
-        """Compute what the value encoder makes of f16 alone.
-
-        This and `decoder_part` are for clips: over all frames at once they are much faster than frame by frame, as
-        their weights are large and the pictures small.
-        """
-        return self.value_encoder.fuser.image_part(f16)
+        return KeyFeatures(key, shrinkage, selection, f16, self.key_comp(f16), f8, f4)
 
     def encode_value(
         self,
         image_B3HW: Tensor,
-        f16: Tensor | ImagePart,
+        f16: Tensor,
         mask_BOHW: Tensor,
         sensory_BOSYX: Tensor | None = None,
         deep_update: bool = True,
@@ -155,7 +143,7 @@ class SpaceTimeNetwork(VOSNetwork):
 
         Args:
             image_B3HW: the normalised image.
-            f16: its features at stride 16, or what `value_part` made of them.
+            f16: its features at stride 16, or what the value encoder's fuser prepared of them.
             mask_BOHW: probability of each object, in [0, 1].
             sensory_BOSYX: sensory memory before, or None for a network without one.
             deep_update: whether to refresh the sensory memory from the value.
@@ -202,7 +190,9 @@ class SpaceTimeNetwork(VOSNetwork):
         for start in range(0, readout_BOVYX.shape[1], step):
             part = slice(start, start + step)
             sensory = None if sensory_BOSYX is None else sensory_BOSYX[:, part]
-            logit, sensory = self.decode(features, readout_BOVYX[:, part], sensory, update_sensory)
+            logit, sensory = self.decoder(
+                features.f16_thin, features.f8, features.f4, readout_BOVYX[:, part], sensory, update_sensory
+            )
             logits.append(logit)
             states.append(sensory)
         logit_BOHW = _join(logits).squeeze(2).float()
@@ -211,16 +201,6 @@ class SpaceTimeNetwork(VOSNetwork):
         if valid_BO is not None:
             prob_BOHW = prob_BOHW * valid_BO[:, :, None, None]
         return aggregate(prob_BOHW), None if sensory_BOSYX is None else _join([s for s in states if s is not None])
-
-    def decode(
-        self, features: KeyFeatures, readout_BOVYX: Tensor, sensory_BOSYX: Tensor | None, update_sensory: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """Decode a logit per object at stride 4 [B,O,1,4Y,4X]; the network's own part of `segment`."""
-        raise TypeError(f"{type(self).__name__} does not define decode(); build a network with model.build_model")
-
-    def decoder_part(self, f16: Tensor) -> ImagePart:
-        """Compute what the decoder makes of f16 alone; see `value_part`."""
-        raise TypeError(f"{type(self).__name__} does not define decoder_part(); build a network with build_model")
 
     def initial_sensory(self, batch: int, objects: int, height: int, width: int, like: Tensor) -> Tensor | None:
         """Zero sensory memory [B,O,S,Y,X] in fp32 on `like`'s device, or None for a network without one.

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from model.affinity import readout, similarity, softmax_affinity
-from model.layers.blocks import ImagePart
 from model.network import ClipKeys, ClipOutput
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 from model.twoframe.matching import keep_best_queries
@@ -119,13 +118,11 @@ class ClipNetwork(nn.Module):
         plan = draw_plan(seeds, frames, self.memory_frames, self.deep_update)
         features, keys = self._encode(images_BT3HW, views_BV3HW)
         grid = features.key.shape[-2:]
-        value_parts, decoder_parts = self._image_parts(features.f16)
         sensory = self.network.initial_sensory(batch, valid_BO.shape[1], grid[0], grid[1], like=images_BT3HW)
         bank = _ValueBank()
         masks, logits = first_masks_BOHW, []
-        for t, now in enumerate(_frames(features)):
+        for t, now in enumerate(self._prepared_frames(features)):
             if t > 0:
-                now = now._replace(decoder_part=decoder_parts[t - 1])
                 affinity = self._match(features, now, plan.memory[t - 1])
                 read = readout(affinity, bank.gather(plan.memory[t - 1]).flatten(1, 2))
                 read = read.unflatten(1, (valid_BO.shape[1], -1)).unflatten(-1, tuple(grid))
@@ -133,8 +130,7 @@ class ClipNetwork(nn.Module):
                 logits.append(_without_padding(logit, valid_BO))
                 masks = torch.softmax(logits[-1], dim=1)[:, 1:]
             if t < frames - 1:
-                image = images_BT3HW[:, t]
-                sensory = self._remember(bank, t, plan, image, value_parts[t], masks, sensory, valid)
+                sensory = self._remember(bank, t, plan, images_BT3HW[:, t], now.f16, masks, sensory, valid)
         result = torch.stack(logits, dim=1)
         # Gradients, too, then come to every frame's value in every process, be they zero.
         logits_BTLHW = result + 0 * bank.touch() if self.encode_all else result
@@ -176,12 +172,19 @@ class ClipNetwork(nn.Module):
         features = self.network.encode_key(images_BT3HW.flatten(0, 1))
         return features.map(lambda x: x.unflatten(0, images_BT3HW.shape[:2]))
 
-    def _image_parts(self, f16_BTCYX: Tensor) -> tuple[list[ImagePart], list[ImagePart]]:
-        """Return what fusing makes of each image alone: of all frames but the last, and of all but the first."""
-        frames = f16_BTCYX.unbind(dim=1)
-        value = self.network.value_part(torch.cat(frames[:-1]))
-        decoder = self.network.decoder_part(torch.cat(frames[1:]))
-        return value.chunk(len(frames) - 1), decoder.chunk(len(frames) - 1)
+    def _prepared_frames(self, features_BT: KeyFeatures) -> list[KeyFeatures]:
+        """Split features into frames; f16 and f16_thin are what the fusions prepare of them for all frames at once.
+
+        The last frame is not remembered and the first one is not decoded.
+        """
+        frames = _frames(features_BT)
+        f16 = self.network.value_encoder.fuser.prepare(torch.cat([frame.f16 for frame in frames[:-1]]))
+        thin = self.network.decoder.prepare(torch.cat([frame.f16_thin for frame in frames[1:]]))
+        parts = len(frames) - 1
+        for t, (of_value, of_decoder) in enumerate(zip(f16.chunk(parts), thin.chunk(parts), strict=True)):
+            frames[t] = frames[t]._replace(f16=of_value)
+            frames[t + 1] = frames[t + 1]._replace(f16_thin=of_decoder)
+        return frames
 
     def _match(self, features: KeyFeatures, query: KeyFeatures, memory_BM: np.ndarray) -> Tensor:
         """Return the affinity [B,M*P,P] of each clip's memory frames to its query."""
@@ -205,7 +208,7 @@ class ClipNetwork(nn.Module):
         t: int,
         plan: MemoryPlan,
         image_B3HW: Tensor,
-        image_part: ImagePart,
+        f16: Tensor,
         masks_BOHW: Tensor,
         sensory_BOSYX: Tensor | None,
         valid: np.ndarray,
@@ -219,7 +222,7 @@ class ClipNetwork(nn.Module):
         some = (lambda x: x) if needed.all() else (lambda x: x[rows])
         before = None if sensory_BOSYX is None else some(sensory_BOSYX)
         value, after = self.network.encode_value(
-            some(image_B3HW), image_part.map(some), some(masks_BOHW), before, bool(deep.any()), rows_N=real
+            some(image_B3HW), some(f16), some(masks_BOHW), before, bool(deep.any()), rows_N=real
         )
         bank.add(t, needed, value)
         if sensory_BOSYX is None or before is None or after is None or not deep.any():

@@ -1,7 +1,6 @@
 """Where a training run starts or goes on: at which stage, and with which state."""
 
 import logging
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +8,10 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from model.box import checkpoint_path
 from model.build import NETWORKS, build_model, find_network
+from model.fast.layout import lay_out
+from model.fast.twin import for_training
 from model.layers.batch_norm import freeze_batch_norm, synchronise_batch_norm
 from model.network import VOSNetwork
 from model.pretrained import has_imagenet_weights, load_imagenet
@@ -68,8 +70,8 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
     model = new_model(config)
     origin = "its own checkpoint" if saved is not None else load_start(model, config)
     frozen = keeps_statistics(config)
+    lay_out(model, device)
     network = find_network(config.model).family.unroll(model, config.clip, not frozen)
-    lay_out(network, device)
     network.train()
     if freezes_encoder(config):
         freeze_batch_norm(image_encoder(model).requires_grad_(False))
@@ -80,9 +82,10 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
             logger.warning("BatchNorm trains: its statistics are those of each of the %d parts", config.accumulate)
         if distributed.is_joined():
             synchronise_batch_norm(network)
+    network = for_training(network)
     if config.compile:
         for part in find_network(config.model).family.compiled:
-            model.get_submodule(part).compile()  # type: ignore[no-untyped-call]
+            network.get_submodule(f"network.{part}").compile()  # type: ignore[no-untyped-call]
     _report(model, config, device, origin)
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     state = TrainState(
@@ -116,19 +119,6 @@ def check_network(config: TrainConfig) -> None:
         raise ValueError(f"--pcl_variant released: {config.model} has none; expected {able}, or paper.")
 
 
-def lay_out(network: nn.Module, device: torch.device) -> None:
-    """Move a network to a device, its weights in the memory layouts that train fastest there.
-
-    Pictures come channels-last, which suits convolutions on CPUs and, in half precision, on GPUs. But a CPU's weight
-    gradients come channels-first: to turn them round is slow where the weights are large and the features small.
-    """
-    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if device.type == "cpu":
-        for name, module in network.named_modules():
-            if re.search(r"(^|\.)(key_proj2?|key_comp|fuser|compress)$", name):
-                module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-
-
 def image_encoder(model: VOSNetwork) -> nn.Module:
     """Return what makes features of an image alone."""
     return model.get_submodule(find_network(model.config.name).family.image_encoder)
@@ -145,7 +135,7 @@ def load_start(model: VOSNetwork, config: TrainConfig) -> str:
     """Load the weights that a stage starts from, and say which: --checkpoint's, ImageNet's, or none."""
     if config.checkpoint is not None:
         source = f"checkpoint {config.checkpoint}"
-        saved = read_checkpoint(config.checkpoint)
+        saved = read_checkpoint(checkpoint_path(config.checkpoint))
         if saved.get("format") == FORMAT and saved.get("stage", "") > config.stage:
             raise ValueError(
                 f"{source} is of stage {saved['stage']}, stage {config.stage} comes before it: stages build on each "

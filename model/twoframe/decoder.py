@@ -5,13 +5,12 @@ The released checkpoints hold every convolution one level down, as `conv` or `de
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers.blocks import image_share, object_share, per_object
+from model.layers.blocks import JointConv, per_object
 
 HISTORY = 3  # masks that the mask embedding sees
 
@@ -25,6 +24,20 @@ class NamedConv(nn.Sequential):
         """Build the convolution."""
         conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2)
         super().__init__(OrderedDict(conv=conv))
+
+
+class NamedJoint(nn.Module):
+    """A joint convolution called `conv`."""
+
+    def __init__(self, conv: JointConv) -> None:
+        """Give it the name."""
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, image_BCHW: Tensor, own_BOCHW: Tensor) -> Tensor:
+        """Convolve the image's features with every object's own: [B,O,C',H',W']."""
+        out: Tensor = self.conv(image_BCHW, own_BOCHW)
+        return out
 
 
 class NamedDeconv(nn.Sequential):
@@ -41,7 +54,7 @@ class MaskEmbedder(nn.Module):
     def __init__(self, widths: tuple[int, int, int, int]) -> None:
         """Build it with the output channels of its four convolutions."""
         super().__init__()
-        self.conv1 = NamedConv(2 * HISTORY + 3, widths[0], 7, stride=2)
+        self.conv1 = NamedJoint(JointConv(3, 2 * HISTORY, widths[0], 7, image_first=False, stride=2))
         self.conv2 = NamedConv(widths[0], widths[1], 7, stride=2)
         self.conv3 = NamedConv(widths[1], widths[2], 7, stride=2)
         self.conv4 = NamedConv(widths[2], widths[3], 7, stride=2)
@@ -50,9 +63,8 @@ class MaskEmbedder(nn.Module):
         """Map three soft masks [B,O,H,W], the newest first, to features [B,O,C,Y,X]."""
         masks = torch.stack([plane for mask in history for plane in (1 - mask, mask)], dim=2)
         place_13HW = coordinates(masks.shape[-2], masks.shape[-1], masks)
-        # Where a pixel lies is the same for all objects.
-        of_place, weight = image_share(self.conv1.conv, place_13HW, image_first=False)
-        x = F.relu(object_share(self.conv1.conv, weight, masks, of_place), inplace=True)
+        # Where a pixel lies is the same for all objects and clips.
+        x = F.relu(self.conv1(place_13HW, masks), inplace=True)
         for layer in (self.conv2, self.conv3):
             x = F.relu(per_object(layer, x), inplace=True)
         return per_object(self.conv4, x)
@@ -89,13 +101,6 @@ def _two_layers(layers: nn.Sequential, x: Tensor) -> Tensor:
     return out
 
 
-class ImageShare(NamedTuple):
-    """What a blending convolution makes of the image alone [B,C,H,W], and its weight for the objects' channels."""
-
-    features: Tensor
-    object_weight: Tensor
-
-
 class TwoFrameDecoder(nn.Module):
     """From image features and each object's maps at stride 16 to two logits at full size, in three steps."""
 
@@ -110,28 +115,22 @@ class TwoFrameDecoder(nn.Module):
         """
         super().__init__()
         self.conv1, self.conv2, self.conv3 = (NamedConv(skip, width, 1) for skip in channels)
-        self.blend1, self.blend2, self.blend3 = (NamedConv(width + own, width, 3) for own in (map_channels, 2, 2))
+        self.blend1, self.blend2, self.blend3 = (
+            NamedJoint(JointConv(width, own, width, image_first=True)) for own in (map_channels, 2, 2)
+        )
         self.cbam1, self.cbam2, self.cbam3 = (GateBlock(width) if gated else nn.Identity() for _ in channels)
         self.deconv1, self.deconv2 = NamedDeconv(width, 4, 2), NamedDeconv(width, 4, 2)
         self.deconv3 = NamedDeconv(width, 6, 4)
 
-    def image_shares(self, s16: Tensor, s8: Tensor, s4: Tensor) -> tuple[ImageShare, ...]:
-        """Compute what depends on the image alone, once for all objects."""
-        steps = ((self.conv1, self.blend1, s16), (self.conv2, self.blend2, s8), (self.conv3, self.blend3, s4))
-        return tuple(
-            ImageShare(*image_share(blend.conv, F.relu(conv(skip), inplace=True), image_first=True))
-            for conv, blend, skip in steps
-        )
-
-    def forward(self, shares: Sequence[ImageShare], maps_BOCYX: Tensor) -> Tensor:
+    def forward(self, s16: Tensor, s8: Tensor, s4: Tensor, maps_BOCYX: Tensor) -> Tensor:
         """Decode every object's logits [B,O,2,16Y,16X], background first."""
         x = maps_BOCYX
         steps = (
-            (self.blend1, self.cbam1, self.deconv1),
-            (self.blend2, self.cbam2, self.deconv2),
-            (self.blend3, self.cbam3, self.deconv3),
+            (s16, self.conv1, self.blend1, self.cbam1, self.deconv1),
+            (s8, self.conv2, self.blend2, self.cbam2, self.deconv2),
+            (s4, self.conv3, self.blend3, self.cbam3, self.deconv3),
         )
-        for share, (blend, gate, deconv) in zip(shares, steps, strict=True):
-            x = F.relu(object_share(blend.conv, share.object_weight, x, share.features), inplace=True)
+        for skip, conv, blend, gate, deconv in steps:
+            x = F.relu(blend(F.relu(conv(skip), inplace=True), x), inplace=True)
             x = per_object(deconv, per_object(gate, x))
         return x

@@ -172,7 +172,6 @@ class TwoFrameNetwork(VOSNetwork):
             Log-odds [B,O,H,W] of each object in fp32, for `soft_odds`.
         """
         maps = self.match(query, first, previous, bijective_k)
-        shares = self.decoder.image_shares(query.s16, query.s8, query.s4)
         embed = self.vos.mask_embedder
         parts = []
         for start in range(0, maps.shape[1], object_chunk or maps.shape[1]):
@@ -181,7 +180,7 @@ class TwoFrameNetwork(VOSNetwork):
             if embed is not None:
                 embedding = embed([mask[:, part] for mask in history])
                 own = torch.cat([own.to(embedding.dtype), embedding], dim=2)
-            logits = self.decoder(shares, own).float()
+            logits = self.decoder(query.s16, query.s8, query.s4, own).float()
             parts.append(logits[:, :, 1] - logits[:, :, 0])
         return torch.cat(parts, dim=1)
 

@@ -1,6 +1,7 @@
 """eval.py on miniatures of MOSE, LVOS, VOST, BURST and SA-V: segmented, packed."""
 
 import json
+import shutil
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -12,10 +13,15 @@ import torch
 from pycocotools import mask as run_lengths
 
 import eval as program
+from dataset.disk.burst import read_burst
+from dataset.disk.masks import VoidMask
+from dataset.evaluate.protocols import find_evaluation_set
+from dataset.evaluate.video import open_videos
 from inference.eval_config import EvalConfig
+from inference.report import read_json
 from tests.support.benchmarks import FRAMES, WRITERS, write_burst, write_lvos, write_mose, write_sav
 from tests.support.toy_videos import HEIGHT, WIDTH, toy_checkpoint
-from util.files.palette import read_mask
+from util.files.palette import read_mask, write_mask
 
 NUMBERED = [f"{frame:05d}" for frame in range(FRAMES)]
 LVOS = [f"{1 + 5 * frame:08d}" for frame in range(FRAMES)]
@@ -32,6 +38,15 @@ WRITTEN = {
         for video in ("sav_000001", "sav_000002")
         for number in ("000", "001")
     },
+}
+
+# Scores of the sets whose ground truth is complete.
+COLUMNS = {
+    "lvos": ("J&F", "J", "F", "V", "J-Seen", "F-Unseen"),
+    "lvos2": ("J&F", "J", "F", "V", "J-Seen", "F-Unseen"),
+    "vost": ("J", "J_tr"),
+    "burst": ("HOTA", "DetA", "AssA", "HOTA-Common", "HOTA-Uncommon"),
+    "sav": ("J&F", "J", "F"),
 }
 
 
@@ -63,13 +78,43 @@ def written(output: Path) -> dict[str, list[str]]:
 @pytest.mark.parametrize("dataset", [*WRITERS])
 def test_what_is_written(dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
     WRITERS[dataset](Path("data"))
-    output = evaluate(dataset)
+    output = evaluate(dataset, *(["--score"] if dataset in COLUMNS else []))
     assert written(output) == WRITTEN[dataset]
+    if dataset in COLUMNS:
+        mean = read_json(output / "scores.json").mean
+        assert mean.keys() >= set(COLUMNS[dataset]) and all(0 <= mean[column] <= 1 for column in COLUMNS[dataset])
     assert all(read_mask(path).shape == (HEIGHT, WIDTH) for path in output.rglob("*.png"))
     # Nothing is segmented twice: all that is wanted is there.
     evaluate(dataset)
     videos = {name.split("/")[0] for name in WRITTEN[dataset]}
     assert f"{len(videos)} of {len(videos)} videos are finished" in capsys.readouterr().err
+
+
+def copy_truth(root: Path, dataset: str, split: str) -> None:
+    """Put the ground truth where eval.py would have written its masks."""
+    evaluation = find_evaluation_set(dataset, split=split, root=root)
+    for video in open_videos(evaluation):
+        if video.objects:
+            shutil.copytree(evaluation.annotations / video.name, Path("out") / video.name)
+        elif dataset == "burst":
+            for name, mask in read_burst(root / "val/all_classes.json").sequences[video.name].masks.items():
+                write_mask(Path("out") / video.name / f"{name}.png", mask.read())
+        else:
+            for path in (evaluation.annotations / video.name).glob("*.png"):
+                write_mask(Path("out") / video.name / path.name, VoidMask(path).read())
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split"),
+    [("mose", "train"), ("mose2", "train"), ("lvos", "val"), ("vost", "val"), ("burst", "val"), ("sav", "val")],
+)
+def test_the_truth_scores_full_marks(dataset: str, split: str) -> None:
+    WRITERS[dataset](Path("data"))
+    copy_truth(Path("data"), dataset, split)
+    evaluate(dataset, "--split", split, "--score_only")
+    figures = read_json(Path("out/scores.json")).mean
+    expected = {"lvos": "J&F", "vost": "J_tr", "burst": "HOTA", "sav": "J&F", "mose2": "J&F_dot"}
+    assert figures[expected.get(dataset, "J&F")] == pytest.approx(1)
 
 
 def test_objects_have_a_folder_each() -> None:

@@ -1,5 +1,6 @@
 """What test_processes.py starts with torchrun: `ddp_worker.py CASE FOLDER`, on each rank."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 
 import train
 from model.layers.batch_norm import RankBatchNorm, synchronise_batch_norm
+from model.training.state import payload
 from tests.support.ddp_steps import batch_norm_input, steps
+from tests.support.kills import digest
 from util.parallel import distributed
 
 
@@ -62,11 +65,28 @@ def words_case(folder: Path) -> None:
     train.command_line((folder / "words").read_text().split())
 
 
+def digests_case(folder: Path) -> None:
+    """A whole run that leaves a fingerprint of its state after each step."""
+    real, found = train.train_step, dict[int, str]()
+
+    def noted(state: Any, parts: Any, config: Any) -> Any:
+        result = real(state, parts, config)
+        if distributed.is_main():
+            found[state.step] = digest(payload(state, config))
+        return result
+
+    train.train_step = noted
+    words_case(folder)
+    if distributed.is_main():
+        (folder / "digests.json").write_text(json.dumps(found))
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     case, place = sys.argv[1], Path(sys.argv[2])
-    if case in ("dying", "words"):
-        {"dying": dying_case, "words": words_case}[case](place)
+    whole_runs = {"dying": dying_case, "words": words_case, "digests": digests_case}
+    if case in whole_runs:
+        whole_runs[case](place)
     else:
         with distributed.process_group(torch.device("cpu")):
             {"train": train_case, "batch_norm": batch_norm_case}[case](place)

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from inference.output.film import OverlayVideo
 from tests.support.toy_videos import HEIGHT, WIDTH, draw
 
 MILLISECOND = Fraction(1, 1000)
@@ -46,3 +47,20 @@ def frame_of(path: Path, number: int) -> np.ndarray:
     """A frame of a film [H,W,3]."""
     with av.open(str(path)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)][number]
+
+
+def film_of(path: Path, pictures: list[np.ndarray]) -> None:
+    """Write pictures as our own overlay films."""
+    film = OverlayVideo(path, fps=12.5)
+    for picture in pictures:
+        film.add(picture, np.zeros(picture.shape[:2], np.uint8))
+    film.close()
+
+
+def grey(level: int, height: int = 48, width: int = 96) -> np.ndarray:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def noise(count: int) -> list[np.ndarray]:
+    random = np.random.RandomState(0)
+    return [random.randint(0, 255, (48, 96, 3), np.uint8) for _ in range(count)]

@@ -6,13 +6,21 @@ from typing import Literal
 
 from util.config.choices import Matching
 
+Mix = Literal["published", "mega"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Where training clips come from."""
 
     dataset: tuple[str, ...] = ("davis",)
-    """Training sets, mixed: davis, youtube, mose, bl30k, static, sample. One's own: --user_roots, --user_sources."""
+    """Training sets, mixed: davis, youtube, mose, bl30k, static, sample, mose2, lvos, lvos2, vost, burst, ovis, sav.
+    One's own: --user_roots, --user_sources."""
+    data: Mix = "published"
+    """published: the stage's sets, or those of --dataset. mega: Cutie's mixture of DAVIS, YouTube-VOS, MOSE, BURST and
+    OVIS, with its multipliers and intervals, in stages 2 and 3."""
+    by_frame: bool = False
+    """A pass shows each video as often as it has frames (Cutie), not once."""
     davis_root: Path = Path("data/DAVIS/2017/trainval")
     """DAVIS-2017 or DAVIS-2016: the folder that holds JPEGImages and Annotations."""
     davis_list: Path | None = None
@@ -45,6 +53,8 @@ class DataConfig:
     """A TOML file with more sources: [[source]] with root, and if wanted name, kind, weight, interval, list."""
     davis_weight: int = 1
     """How often a pass shows DAVIS (published: 5, beside YouTube-VOS)."""
+    davis_interval: int = 1
+    """Frames of the original video from one frame of DAVIS to the next; the frame gap is divided by it."""
     youtube_weight: int = 1
     """How often a pass shows YouTube-VOS."""
     mose_weight: int = 1
@@ -128,7 +138,8 @@ class Augmentation:
     spline_points: int = 12
     """Number of its control points."""
     paste: float = 0.0
-    """Probability that another clip's object, as background, is pasted onto a clip."""
+    """Probability that an object of another clip is pasted onto a clip: as one more, before or behind its own; or where
+    it has --max_objects, as background before them."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for values out of range."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from util import cli
+from util.config.mixtures import with_mixture
 from util.config.plain import plain, with_defaults
 from util.config.presets import check_chain, preset
 from util.config.train import TrainConfig, default_folder
@@ -14,6 +15,8 @@ from util.run.folder import LAST, find_run, read_record
 
 logger = logging.getLogger(__name__)
 
+# The packaged network (`model.box`) by its name as --checkpoint, and its size.
+_BOX, _BOX_SIZE = "box", "small"
 _USUAL = {"model": "xmem", "size": "base", "stage": "2"}  # what is trained unless the command line says otherwise
 
 
@@ -42,7 +45,9 @@ def plan_run(words: Sequence[str], prog: str, description: str) -> RunPlan:
         FileNotFoundError: there is no run to resume.
         SystemExit: for flags that cannot be parsed, after a line on stderr, and for --help.
     """
-    given = cli.given(words, (*_USUAL, "output", "resume"))
+    given = cli.given(words, (*_USUAL, "output", "resume", "data", "checkpoint"))
+    if given.get("checkpoint") == _BOX:
+        given = {"size": _BOX_SIZE, **given}
     model, size, chain = (given.get(name, usual) for name, usual in _USUAL.items())
     output = Path(given["output"]) if "output" in given else None
     default = default_folder(model, size, chain)
@@ -58,7 +63,8 @@ def plan_run(words: Sequence[str], prog: str, description: str) -> RunPlan:
             folder=folder, stages=_place(stages, folder), resumed=True, changed=tuple(_changes(before, stages))
         )
     check_chain(chain)
-    stages = [_parse(preset(model, size, stage), words, prog, description) for stage in chain]
+    usual = [with_mixture(preset(model, size, stage), given.get("data", "")) for stage in chain]
+    stages = [_parse(stage, words, prog, description) for stage in usual]
     return RunPlan(folder=output or default, stages=_place(stages, output or default))
 
 

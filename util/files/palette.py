@@ -10,11 +10,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from util.files.atomic import atomic_write
+from util.files.picture import TooLargeError, open_picture
 
 logger = logging.getLogger(__name__)
 
-# A file whose header promises more is not decoded: PIL would refuse it as well, as an attack on memory.
-MAX_PIXELS = 178_956_970
 # Palette entries that DAVIS colours; the rest of its palette is grey.
 _DAVIS_COLOURS = 22
 # A file with at most this many values is never taken for an anti-aliased one.
@@ -34,8 +33,8 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when the file is no image, is damaged, claims more than MAX_PIXELS, or holds something else than
-            ids: colours (RGB), a JPEG's noise, or the soft edges of an anti-aliased or smoothly resized mask.
+        ValueError: when the file is no image, is damaged, or holds something else than ids: colours (RGB), a JPEG's
+            noise, or the soft edges of an anti-aliased or smoothly resized mask.
     """
     path = Path(path)
     mode, file_format, ids = _read_pixels(path)
@@ -115,21 +114,28 @@ def davis_palette() -> np.ndarray:
     return _palette()
 
 
-def overlay(rgb_HW3: np.ndarray, ids_HW: np.ndarray, alpha: float = 0.5) -> np.ndarray:
+def overlay(
+    rgb_HW3: np.ndarray, ids_HW: np.ndarray, alpha: float = 0.5, colours: np.ndarray | None = None
+) -> np.ndarray:
     """Return the uint8 picture [H,W,3] with its objects tinted (by `alpha`, 0..1) and outlined, a colour for each id.
+
+    `colours` [N,3] uint8 are those of the ids 0 to N - 1; without them, ids take bright ones in turn.
 
     Raises:
         ValueError: when picture and mask differ in size.
     """
     if rgb_HW3.shape[:2] != ids_HW.shape:
         raise ValueError(f"picture {rgb_HW3.shape[:2]} and mask {ids_HW.shape} differ in size.")
-    colours = np.array(_OVERLAY_COLOURS, dtype=np.float32)[(ids_HW.astype(np.int64) - 1) % len(_OVERLAY_COLOURS)]
+    if colours is None:
+        painted = np.array(_OVERLAY_COLOURS, dtype=np.float32)[(ids_HW.astype(np.int64) - 1) % len(_OVERLAY_COLOURS)]
+    else:
+        painted = colours[ids_HW].astype(np.float32)
     ids = np.ascontiguousarray(ids_HW, dtype=np.uint16)
     inside = ids > 0
     width = 1 + 2 * round(max(1.0, min(ids.shape) / 480))
     outline = inside & (cv2.erode(ids, np.ones((width, width), np.uint8)) != cv2.dilate(ids, np.ones((3, 3), np.uint8)))
     weight = np.where(outline, min(1.0, alpha + 0.45), np.where(inside, alpha, 0.0)).astype(np.float32)[..., None]
-    return (rgb_HW3 * (1 - weight) + colours * weight + 0.5).astype(np.uint8)
+    return (rgb_HW3 * (1 - weight) + painted * weight + 0.5).astype(np.uint8)
 
 
 @cache
@@ -142,13 +148,10 @@ def _read_pixels(path: Path) -> tuple[str, str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f"mask {path} does not exist.")
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             return image.mode, image.format or "", np.array(image)
-    except Image.DecompressionBombError as error:
-        raise ValueError(
-            f"mask {path} says that it has more than {MAX_PIXELS:,} pixels, and is not decoded. Expected a mask of its "
-            "frame's size."
-        ) from error
+    except TooLargeError as error:
+        raise ValueError(f"mask {error}") from None
     except UnidentifiedImageError as error:
         raise ValueError(f"mask {path} is not an image file. Expected a PNG with a palette or grey ids.") from error
     except (OSError, SyntaxError, ValueError) as error:  # PIL raises each of them for damaged files

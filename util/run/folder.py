@@ -22,10 +22,10 @@ from util.files.checkpoint import read_checkpoint, save_checkpoint
 
 logger = logging.getLogger(__name__)
 
-LAST, BEST, RECORD = "last.pth", "best.pth", "run.json"
+LAST, BEST, RECORD, CONFIG = "last.pth", "best.pth", "run.json", "config.json"
 _STEP = re.compile(r"step-(\d{7,})\.pth")
 # What a stage writes: removed when its run is replaced.
-_WRITTEN = (LAST, BEST, "config.json", "metrics.jsonl", "step-*.pth", "events.out.tfevents.*")
+_WRITTEN = (LAST, BEST, CONFIG, "metrics.jsonl", "step-*.pth", "events.out.tfevents.*")
 # The temporary names of those, and of validation's folder, as `temporary_sibling` makes them.
 _LEFT = re.compile(r"\.(last|best|config|metrics|run|validation|step-\d+)\.\d+-[0-9a-f]{8}\.tmp(\.\w+)?")
 
@@ -77,7 +77,7 @@ def read_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 def open_stage(folder: Path, config: TrainConfig) -> None:
     """Make the folder of a stage and write its configuration there."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / "config.json", plain(config))
+    _write_json(folder / CONFIG, plain(config))
 
 
 def clean_stage(folder: Path) -> None:

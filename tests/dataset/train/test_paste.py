@@ -72,9 +72,9 @@ def test_frames_and_masks_change_together_by_hand() -> None:
 
 @pytest.mark.parametrize(("smallest", "kept"), [(0, 12), (12, 12), (13, 16)])
 def test_an_object_is_never_covered_beyond_its_minimum(smallest: int, kept: int) -> None:
-    pasted = paste_object(clip(10, o1=(0, 4, 0, 4)), clip(200, o1=(2, 6, 2, 6)), smallest)
+    pasted = paste_object(clip(10, o1=(0, 4, 0, 4)), clip(200, o1=(2, 6, 2, 6)), smallest=smallest)
     assert pasted.labels_THW[0].sum() == kept and (pasted.name == "clip 10") == (kept == 16)
-    hidden = paste_object(clip(10, 2, o1=(0, 4, 0, 4), o2=(5, 6, 5, 6)), clip(200, o1=(5, 6, 5, 6)), 0)
+    hidden = paste_object(clip(10, 2, o1=(0, 4, 0, 4), o2=(5, 6, 5, 6)), clip(200, o1=(5, 6, 5, 6)))
     assert hidden.name == "clip 10" and hidden.labels_THW.max() == 2
 
 
@@ -82,7 +82,8 @@ def test_the_draw_depends_on_the_clips_seed_alone() -> None:
     requests = [ClipRequest(source=1, video=4, max_gap=3, seed=seed, plain=True) for seed in range(2000)]
     donors = [draw_donor(request, 7, 0.2) for request in requests]
     assert donors == [draw_donor(request, 7, 0.2) for request in requests]
-    drawn = [donor for donor in donors if donor is not None]
+    drawn = [donor.request for donor in donors if donor is not None]
+    assert 0.4 < np.mean([donor.behind for donor in donors if donor is not None]) < 0.6
     assert len(drawn) == pytest.approx(400, abs=4 * 18)  # a standard deviation is 17.9
     assert {donor.video for donor in drawn} == {0, 1, 2, 3, 5, 6}, "never the clip's own video"
     assert {(donor.source, donor.max_gap, donor.plain) for donor in drawn} == {(1, 3, True)}
@@ -177,6 +178,78 @@ def test_consecutive_frames_either_way(root: Path) -> None:
     assert steps == {1, -1}
 
 
-def test_a_clip_for_the_correspondence_losses_stays_as_it_is() -> None:
-    own = replace(clip(10, o1=(0, 4, 0, 4)), compared=compare([0], [1]))
-    assert paste_object(own, clip(200, o1=(2, 6, 2, 6))) is own
+def test_with_room_the_pasted_object_is_one_more_before_or_behind() -> None:
+    own, donor = clip(10, o1=(0, 4, 0, 4)), clip(200, o1=(2, 6, 2, 6))
+    before, behind = (paste_object(own, donor, behind=place, most=2) for place in (False, True))
+    assert before.objects == behind.objects == 2
+    for pasted, kept, got in ((before, 12, 16), (behind, 16, 12)):
+        assert [(pasted.labels_THW[t] == n).sum() for t in (0, 1) for n in (1, 2)] == [kept, got] * 2
+        assert torch.equal(pasted.images_T3HW[:, 0] == 200, pasted.labels_THW == 2)
+    assert (behind.labels_THW[:, 2:4, 2:4] == 1).all() and (before.labels_THW[:, 2:4, 2:4] == 2).all()
+    # Without room it is a distractor, and before.
+    for place in (False, True):
+        full = paste_object(own, donor, behind=place, most=1)
+        assert full.objects == 1 and (full.labels_THW[:, 2:4, 2:4] == 0).all()
+    # Where one of them could hardly be seen in the first frame, nothing is pasted.
+    hidden = clip(200, o1=(1, 3, 1, 3))
+    assert paste_object(own, hidden, behind=True, most=2) is own
+    assert paste_object(clip(10, o1=(1, 3, 1, 3)), clip(200, o1=(0, 4, 0, 4)), most=2).objects == 1
+
+
+def paired_clip() -> Clip:
+    """Three frames of which 0 and 1 correspond and 2 is the anchor; its view is the mirrored frame 0."""
+    own = clip(10, o1=(0, 4, 0, 4))
+    mirror = torch.tensor([[-1.0, 0, 7], [0, 1, 0], [0, 0, 1]])[None, None]
+    boxes, ids = torch.tensor([[[0.0, 0, 4, 4], [1, 1, 7, 7]]] * 2)[None], torch.tensor([[[1, 0], [1, 0]]])
+    return replace(
+        own,
+        images_T3HW=own.images_T3HW[[0, 0, 0]],
+        labels_THW=own.labels_THW[[0, 0, 0]],
+        matrices_T33=torch.eye(3).repeat(3, 1, 1),
+        warped_T=torch.zeros(3, dtype=torch.bool),
+        views_V3HW=own.images_T3HW[:1].clone(),
+        compared=replace(compare([0], [2], boxes, ids), view_matrices_BV33=mirror),
+    )
+
+
+def moving_donor() -> Clip:
+    donor = clip(200)
+    labels = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    for t in range(3):
+        labels[t, 5:7, t : t + 2] = 1
+    return replace(donor, images_T3HW=donor.images_T3HW[[0, 0, 0]], labels_THW=labels)
+
+
+def test_views_and_boxes_follow_what_is_pasted() -> None:
+    own = paired_clip()
+    pasted = paste_object(own, moving_donor(), most=2)
+    assert pasted.compared is not None and pasted.views_V3HW is not None and pasted.objects == 2
+    # The pair's frames show the pasted object at the same place, the anchor frame where it is then.
+    assert [int((pasted.labels_THW[t] == 2).nonzero()[:, 1].min()) for t in range(3)] == [0, 0, 2]
+    assert (pasted.views_V3HW[0, :, 5:7, 6:8] == 200).all() and (pasted.views_V3HW == 200).sum() == 3 * 4
+    compared = pasted.compared
+    assert compared.box_ids_B2N.tolist() == [[[1, 2, 0], [1, 2, 0]]]
+    assert compared.boxes_B2N4[0, :, 1].tolist() == [[0, 5, 2, 7], [2, 5, 4, 7]]
+    assert compared.boxes_B2N4[0, :, 2].tolist() == [[1, 1, 7, 7]] * 2, "proposals stay"
+    alone = paste_object(own, moving_donor(), most=2, annotated=False)
+    assert alone.compared is own.compared, "proposals alone are compared"
+
+
+def test_any_network_trains_on_pasted_clips(root: Path) -> None:
+    config = replace(
+        run(root, 1.0), clip=replace(CLIP, max_objects=2), correspondence=CorrespondenceConfig(ocl_objects="manual")
+    )
+    batch = next(iter(build_loader(config, torch.device("cpu"))))
+    assert batch.compared is not None and batch.valid_BO.shape[1] == 2
+    assert all(
+        "with an object of" in name for name, ok in zip(batch.names, batch.valid_BO[:, 1].tolist(), strict=True) if ok
+    )
+    assert set(batch.compared.box_ids_B2N.flatten().tolist()) >= {1, 2}
+    for labels, compared_ids in zip(batch.labels_BTHW, batch.compared.box_ids_B2N, strict=True):
+        frame = labels[int(batch.compared.pair_B[0])]
+        assert set(compared_ids[0].tolist()) - {-1} <= set(frame.unique().tolist())
+
+
+@pytest.mark.parametrize("model", ["stcn", "xmem", "stcn-corr"])
+def test_published_presets_paste_nothing(model: str) -> None:
+    assert all(preset(model, "base", stage).augment.paste == 0 for stage in "0123")

@@ -9,8 +9,10 @@ import pytest
 import train
 from dataset.train.sources import TRAINING_SETS, Choice, TrainingSet, find_sources, open_videos
 from dataset.train.videos import VideoSource
+from tests.support.benchmarks import write_burst, write_lvos, write_mose, write_vost
 from tests.support.toy_datasets import add_text, add_video, davis_2017, static_set, youtube
 from util.config.data import DataConfig
+from util.config.plan import plan_run
 
 
 def found(stage: str = "2", /, **fields: Any) -> dict[str, tuple[int, int]]:
@@ -100,3 +102,39 @@ def test_one_row_adds_a_training_set(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [json.loads(line)["step"] for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()][-1] == 2
     (source,) = find_sources(DataConfig(dataset=("birds",)), 3, "2")
     assert isinstance(source, VideoSource) and (len(source), source.weight, source.interval) == (2, 2, 3)
+
+
+def test_the_mixture_of_cutie(tmp_path: Path) -> None:
+    for name in ("DAVIS", "YouTube", "MOSE", "OVIS"):
+        videos(tmp_path / name, "a")  # of 3 frames
+    burst = write_burst(tmp_path / "BURST", "train")  # 2 sequences with 3 annotated frames
+    (burst / "train/all_classes.json").rename(burst / "train/train.json")
+    roots = [f"--{name.lower()}_root {tmp_path}/{name}" for name in ("DAVIS", "YouTube", "MOSE")]
+    words = f"--data mega --set_roots burst={burst} ovis={tmp_path}/OVIS {' '.join(roots)}".split()
+    (run,) = plan_run(words, "train.py", "").stages
+    sources = find_sources(run.data, 3, run.stage, run.correspondence)
+    assert {source.name: (len(source), source.weight) for source in sources} == {
+        "davis": (3, 2),
+        "youtube": (3, 1),
+        "mose": (3, 1),
+        "burst": (6, 1),
+        "ovis": (3, 1),
+    }
+    assert [source.interval for source in sources if isinstance(source, VideoSource)] == [2, 5, 5, 5, 3]
+    static, main = plan_run(["--data", "mega", "--stage", "03"], "train.py", "").stages
+    assert static.data.dataset == ("static",) and main.data.dataset[-1] == "ovis" and not static.data.by_frame
+
+
+def test_recent_sets_by_name(tmp_path: Path) -> None:
+    lvos, vost = write_lvos(tmp_path / "LVOS") / "train", write_vost(tmp_path / "VOST")
+    mose = write_mose(tmp_path / "MOSE") / "train"
+    flags = (f"lvos={lvos}", f"lvos2={lvos}", f"vost={vost}", f"mose2={mose}")
+    names = ("mose2", "lvos", "lvos2", "vost")
+    assert found(dataset=names, set_roots=flags, by_frame=True) == {
+        "mose2": (9, 1),
+        "lvos": (8, 1),
+        "lvos2": (8, 1),
+        "vost": (9, 1),
+    }
+    with pytest.raises(FileNotFoundError, match="data set sav: folder .*nowhere does not exist. Give its place"):
+        found(dataset=("sav",), set_roots=(f"sav={tmp_path}/nowhere",))

@@ -218,7 +218,7 @@ def test_the_stream_is_the_same_for_any_number_of_workers_and_after_a_resume(tmp
 def test_wrong_sets_and_weights_are_refused(tmp_path: Path) -> None:
     root = write_root(tmp_path, {"a": 4})
     with pytest.raises(
-        ValueError, match="unknown training set 'davids': expected davis, youtube, mose, bl30k, static, sample, or"
+        ValueError, match="unknown training set 'davids': expected davis, youtube, mose, bl30k, static, sample, mose2"
     ):
         find_sources(DataConfig(dataset=("davids",)), 3, "2")
     with pytest.raises(ValueError, match="no training set: give --dataset, --user_roots or --user_sources"):

@@ -92,7 +92,7 @@ def draw(g: torch.Generator) -> KeyFeatures:
     shrinkage = 1 + torch.rand(1, 1, Y, X, generator=g)
     selection = 0.1 + torch.rand(1, K, Y, X, generator=g)
     nothing = torch.empty(0)
-    return KeyFeatures(key, shrinkage, selection, nothing, nothing, nothing)
+    return KeyFeatures(key, shrinkage, selection, nothing, nothing, nothing, nothing)
 
 
 def as_rows(frame: KeyFeatures, value_OVP: torch.Tensor) -> list[Row]:

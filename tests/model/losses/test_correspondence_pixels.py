@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from model.losses.correspondence import pixel_loss
+from model.network import ClipKeys
 from tests.support.paired_batches import NEGATIVES, batch_of, distance, drawn_batch, maps, one_clip
 
 
@@ -84,3 +87,37 @@ def test_pixel_loss_equals_loops(negatives: Any) -> None:
     torch.testing.assert_close(ours, expected)
     for mine, other in zip(*(torch.autograd.grad(x, [key, view]) for x in (ours, expected)), strict=True):
         torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("negatives", NEGATIVES)
+def test_xmems_similarity_equals_loops(negatives: Any) -> None:
+    batch, g = drawn_batch([1, 2]), torch.Generator().manual_seed(3)
+    key, view = batch.leaves()
+    shrinkage, view_shrinkage = 1 + torch.rand(2, 4, 1, 9, 9, generator=g), 1 + torch.rand(2, 1, 1, 8, 8, generator=g)
+    selection = torch.rand(2, 4, 8, 9, 9, generator=g)
+    keys = ClipKeys(key, shrinkage, selection, view, view_shrinkage)
+    ours = pixel_loss(keys, batch.compared, batch.positions, negatives)
+
+    def scores(anchors: list[tuple[Tensor, Tensor]], q_K: Tensor, e_K: Tensor) -> Tensor:
+        """XMem Eq. 2 as it stands."""
+        return torch.cat([-s * (e_K * (k - q_K).square()).sum(1, keepdim=True) / math.sqrt(8) for k, s in anchors])[
+            :, 0
+        ]
+
+    terms = []
+    for s in range(2):
+        maps_of = [(key[b, batch.compared.anchor_B[b]], shrinkage[b, batch.compared.anchor_B[b]]) for b in range(2)]
+        if s == 1:
+            maps_of = [(view[b, 0], view_shrinkage[b, 0]) for b in range(2)]
+        anchors = [[x.flatten(1).T[batch.positions[b, s]] for x in pair] for b, pair in enumerate(maps_of)]
+        for b in range(2):
+            t = batch.compared.pair_B[b]
+            now, after, e_now, e_after = (x[b, i].flatten(1).T for x in (key, selection) for i in (t, t + 1))
+            for i in range(81):
+                own = scores([anchors[b]], after[i], e_after[i])  # type: ignore[list-item]
+                best = int(scores([anchors[b]], now[i], e_now[i]).argmax())  # type: ignore[list-item]
+                other = scores([anchors[1 - b]], after[i], e_after[i])  # type: ignore[list-item]
+                logits = {"intra": own, "inter": torch.cat([own[best : best + 1], other])}
+                logits["both"] = torch.cat([own, other])
+                terms.append(logits[negatives].logsumexp(0) - own[best])
+    torch.testing.assert_close(ours, torch.stack(terms).mean(), atol=1e-5, rtol=1e-4)

@@ -1,6 +1,7 @@
 """The correspondence losses in the trainer: where their gradients go, when they count, and what they refuse."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,28 @@ def test_a_term_without_weight_is_not_computed(root: Path) -> None:
     run = small_run(root, pcl=False)
     metrics, output = train.train_step(build_state(run, CPU), [first_batch(run)], run)
     assert "pcl" not in metrics and output.keys.view_key is None
+
+
+def test_xmem_may_compare_pixels_as_it_reads_memory(root: Path) -> None:
+    plain, network = (small_run(root, "xmem", pcl_similarity=kind, ocl=False) for kind in ("l2", "network"))
+    state, batch = build_state(plain, CPU), first_batch(plain)
+    reached = {}
+    for run in (plain, network):
+        found = gradients(state, batch, run, ["pcl"])
+        reached[run] = {name for name, gradient in found.items() if gradient.any() and name.startswith("key_proj.")}
+    assert reached[plain] == {"key_proj.key_proj.weight", "key_proj.key_proj.bias"}
+    assert {"key_proj.d_proj.weight", "key_proj.e_proj.weight"} <= reached[network]
+
+
+@pytest.mark.parametrize("cells", [2, 4])
+def test_cells_square_times_clips_are_what_a_position_is_told_from(cells: int, root: Path) -> None:
+    run = small_run(root, "stcn", pcl_anchors=cells)
+    state, batch = build_state(run, CPU), first_batch(run)
+    for name, parameter in state.model.named_parameters():
+        if name.startswith("key_proj."):
+            parameter.data.zero_()
+    loss = train.train_step(state, [batch], run)[0]["pcl"].item()
+    assert loss == pytest.approx(math.log(cells * cells * run.batch_size)), "all anchors are equally alike"
 
 
 def test_a_loss_is_a_function_and_a_row(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,7 @@ import torch
 from model.losses.criterion import LossInput, compute_losses, loss_weights, split_weights, total_loss
 from model.losses.joint import feed, joint_gradients
 from model.network import ClipKeys
-from tests.support.paired_batches import compare, drawn_batch
-from util.comparison import join_comparisons
+from tests.support.paired_batches import drawn_batch
 from util.config.presets import preset
 
 RUN = replace(preset("stcn", "tiny"), correspondence=replace(preset("stcn", "tiny").correspondence, ramp=(0.0, 0.0)))
@@ -66,11 +65,3 @@ def test_small_gradients_of_half_keys_do_not_vanish() -> None:
     part = gradients[0]
     assert part is not None and part.key.dtype == torch.float32
     assert part.key.any() and not part.key.half().any(), "they are below what fp16 can hold"
-
-
-def test_comparisons_of_parts_are_joined() -> None:
-    joined = join_comparisons(
-        [compare([0], [2], torch.ones(1, 2, n, 4), torch.zeros(1, 2, n, dtype=torch.int64), [n]) for n in (1, 3)]
-    )
-    assert joined.seeds == (1, 3) and joined.boxes_B2N4.shape == (2, 2, 3, 4)
-    assert joined.box_ids_B2N.tolist() == [[[0, -1, -1]] * 2, [[0, 0, 0]] * 2]

@@ -10,7 +10,7 @@ from torch import Tensor
 from inference import InferenceConfig, build_segmenter
 from model import TwoFrameNetwork, build_model
 from model.aggregate import soft_odds
-from model.fast import fold_batch_norm
+from model.fast.twin import for_inference
 from model.layers.batch_norm import freeze_batch_norm
 from model.layers.densenet import DENSENET121, DenseEncoder
 from model.twoframe.decoder import MaskEmbedder, TwoFrameDecoder, coordinates
@@ -166,18 +166,22 @@ def test_what_is_shared_by_objects_equals_plain_concatenation() -> None:
     decoder = TwoFrameDecoder((12, 10, 8), 5, 6, gated=True).eval()
     skips = [torch.randn(2, 12, 2, 3), torch.randn(2, 10, 4, 6), torch.randn(2, 8, 8, 12)]
     maps = torch.randn(2, 3, 5, 2, 3)
-    ours = decoder(decoder.image_shares(*skips), maps)
+    ours = decoder(*skips, maps)
     assert ours.shape == (2, 3, 2, 32, 48)
 
     def layer(name: str, x: Tensor) -> Tensor:
         out: Tensor = getattr(decoder, name)(x)
         return out
 
+    def plain(name: str, x: Tensor) -> Tensor:
+        conv = getattr(decoder, name).conv
+        return torch.nn.functional.conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding)
+
     for thing in range(3):
         x = maps[:, thing]
         for number, skip in enumerate(skips, start=1):
             image = layer(f"conv{number}", skip).relu()
-            blended = layer(f"blend{number}", torch.cat([image, x], dim=1)).relu()
+            blended = plain(f"blend{number}", torch.cat([image, x], dim=1)).relu()
             x = layer(f"deconv{number}", layer(f"cbam{number}", blended))
         torch.testing.assert_close(ours[:, thing], x, atol=1e-5, rtol=1e-4)
 
@@ -194,7 +198,9 @@ def test_mask_embedding_sees_masks_newest_first_then_places() -> None:
     for thing in range(2):
         planes = [plane for mask in masks for plane in (1 - mask[0, thing], mask[0, thing])]
         out = torch.stack([*planes, y, x, (x**2 + y**2).sqrt()])[None]
-        for number in (1, 2, 3):
+        first = embed.conv1.conv
+        out = torch.nn.functional.conv2d(out, first.weight, first.bias, stride=2, padding=3).relu()
+        for number in (2, 3):
             out = getattr(embed, f"conv{number}")(out).relu()
         torch.testing.assert_close(ours[:, thing], embed.conv4(out), atol=1e-5, rtol=1e-4)
 
@@ -222,7 +228,7 @@ def test_soft_odds_by_hand() -> None:
 @torch.no_grad()
 def test_folded_batch_norm_computes_the_same(name: str) -> None:
     model = tiny(name)
-    folded = fold_batch_norm(model)
+    folded = for_inference(model, torch.device("cpu"))
     kinds = [type(module) for module in folded.modules()]
     left = sum(type(module) is torch.nn.BatchNorm2d for module in model.modules()) - kinds.count(torch.nn.BatchNorm2d)
     assert left == 1 + 12  # the stem's, and the second of each dense layer

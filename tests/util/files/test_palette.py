@@ -166,5 +166,5 @@ def test_object_ids_of_both_widths() -> None:
 
 def test_headers_that_promise_too_much(tmp_path: Path) -> None:
     write_bomb(tmp_path / "bomb.png", 50000, 50000)
-    with pytest.raises(ValueError, match=r"bomb\.png says that it has more than 178,956,970 pixels"):
+    with pytest.raises(ValueError, match=r"mask .*bomb\.png .*pixels"):
         read_mask(tmp_path / "bomb.png")

@@ -1,0 +1,1 @@
+"""What makes a built network fast without changing its results; networks themselves read like their papers."""

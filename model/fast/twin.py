@@ -1,0 +1,65 @@
+"""Fast twins: networks that share a network's weights and compute the same, up to rounding, in less time."""
+
+import copy
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from model.fast.derived import hold_within
+from model.fast.fold import FoldedConv, fold_for_good, pairs
+from model.fast.layout import keep_layouts
+from model.fast.split import SplitBlock, SplitConv
+from model.layers.blocks import JointConv, JointResidualBlock
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def for_inference(model: Module, device: torch.device) -> Module:
+    """Return a twin of a network for inference on `device`, where the network itself moves.
+
+    BatchNorm is part of the convolutions in front of it, what depends on the image alone is computed once for all
+    objects, and tensors are channels-last. The twin is in eval mode and shares all weights with the network, which
+    stays as it is, save those that BatchNorm is folded into.
+    """
+    twin = _twin(model.to(device)).eval()
+    fold_for_good(twin)
+    _split(twin)
+    return twin.to(memory_format=torch.channels_last) if device.type in ("cpu", "cuda") else twin  # type: ignore[call-overload,no-any-return]
+
+
+def for_training(unrolled: Module) -> Module:
+    """Return a twin of a network that unrolls clips; both train the same weights.
+
+    BatchNorm that keeps its statistics is folded, and joint convolutions are split, once for each call of the twin, in
+    the differentiable weights of that call. Call it when weights, layout (`lay_out`) and modes are as they shall be:
+    a later change of BatchNorm's mode does not reach the twin.
+    """
+    twin = _twin(unrolled)
+    for parent, conv, norm in pairs(twin):
+        batch_norm = getattr(parent, norm)
+        if not batch_norm.training:
+            setattr(parent, conv, FoldedConv(getattr(parent, conv), batch_norm))
+            setattr(parent, norm, nn.Identity())
+    _split(twin)
+    keep_layouts(twin)
+    hold_within(twin)
+    return twin
+
+
+def _twin(module: Module) -> Module:
+    """Copy the structure; parameters and buffers are the same objects."""
+    shared = {id(tensor): tensor for tensor in [*module.parameters(), *module.buffers()]}
+    return copy.deepcopy(module, memo=shared)
+
+
+def _split(module: nn.Module) -> None:
+    replacements: dict[type[nn.Module], Callable[..., nn.Module]] = {
+        JointConv: SplitConv.of,
+        JointResidualBlock: SplitBlock.of,
+    }
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if type(child) in replacements:
+                setattr(parent, name, replacements[type(child)](child))

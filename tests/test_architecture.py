@@ -55,7 +55,6 @@ NOT_MIRRORED_YET: set[str] = {
     "inference/inputs.py",
     "inference/interface.py",
     "inference/memory/long_term.py",
-    "inference/memory/objects.py",
     "inference/scoring/official.py",
     "inference/scoring/sequences.py",
     "util/config/choices.py",

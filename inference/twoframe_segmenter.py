@@ -21,7 +21,7 @@ from model.twoframe.network import (
     refer,
     start_history,
 )
-from util.device import autocast
+from util.device import autocast, upload
 from util.image import padding_to_multiple, reflect
 
 _PLAIN = ("_ids", "_size", "_frame")  # attributes that are numbers
@@ -115,7 +115,7 @@ class TwoFrameSegmenter:
             return torch.ones((1, height, width), device=self.device)
 
         padding = padding_to_multiple(height, width, STRIDE, odd_first=True)
-        padded = reflect(image.to(self.device, torch.float32), padding)[None]
+        padded = reflect(upload(image, self.device).float(), padding)[None]
         with autocast(self.device, self.config.precision):
             features = self._network.encode_key(padded)
             logit_OHW = None

@@ -29,7 +29,6 @@ TOO_LONG: set[str] = {
     "tests/dataset/train/test_render_paired.py",
 }
 TOO_MANY_PARAMETERS: set[str] = {
-    "model/spacetime/unroll.py: _remember",
     "dataset/train/render.py: render_clip",
     "inference/report.py: score_folders",
     "inference/propagate.py: segment_video",

@@ -7,7 +7,6 @@ neither its backward pass nor one more feature map to keep.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from model.fast.derived import Derived
 
@@ -29,8 +28,25 @@ def pairs(module: nn.Module) -> list[tuple[nn.Module, str, str]]:
 def fold_for_good(module: nn.Module) -> None:
     """Replace every pair by one convolution with new weights, in place, for a network in eval mode."""
     for parent, conv, norm in pairs(module):
-        setattr(parent, conv, fuse_conv_bn_eval(getattr(parent, conv), getattr(parent, norm)))
+        setattr(parent, conv, _one_of(getattr(parent, conv), getattr(parent, norm)))
         setattr(parent, norm, nn.Identity())
+
+
+@torch.no_grad()
+def _one_of(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    weight, bias = FoldedConv(conv, norm).derive()
+    sizes = (
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        conv.stride,
+        conv.padding,
+        conv.dilation,
+        conv.groups,
+    )
+    both = nn.Conv2d(*sizes, device="meta")  # type: ignore[arg-type]
+    both.weight, both.bias = nn.Parameter(weight, requires_grad=False), nn.Parameter(bias, requires_grad=False)
+    return both.eval()
 
 
 class FoldedConv(Derived):

@@ -4,6 +4,8 @@ With statistics that it keeps, it only scales and shifts: folded, the result is 
 neither its backward pass nor one more feature map to keep.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,6 +66,26 @@ class FoldedConv(Derived):
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         mean = norm.running_mean if conv.bias is None else norm.running_mean - conv.bias
         return conv.weight * scale[:, None, None, None], norm.bias - mean * scale
+
+    @classmethod
+    def derive_all(cls, layers: Sequence[Derived]) -> list[tuple[Tensor, ...]]:
+        """Compute all scales and shifts at once: many small operations would cost a GPU more to start than to do."""
+        folded = [layer for layer in layers if isinstance(layer, FoldedConv)]
+        if len({layer.norm.eps for layer in folded}) != 1:
+            return super().derive_all(layers)
+        norms, sizes = [layer.norm for layer in folded], [layer.norm.num_features for layer in folded]
+        variance = torch.cat([norm.running_var for norm in norms if norm.running_var is not None])
+        means = [norm.running_mean for norm in norms if norm.running_mean is not None]
+        mean = torch.cat(means)
+        if any(layer.conv.bias is not None for layer in folded):
+            pairs_of = zip(folded, means, strict=True)
+            mean = mean - torch.cat(
+                [torch.zeros_like(own) if x.conv.bias is None else x.conv.bias for x, own in pairs_of]
+            )
+        scale = torch.cat([norm.weight for norm in norms]) * torch.rsqrt(variance + norms[0].eps)
+        shift = torch.cat([norm.bias for norm in norms]) - mean * scale
+        parts = zip(folded, scale.split(sizes), shift.split(sizes), strict=True)
+        return [(layer.conv.weight * own[:, None, None, None], bias) for layer, own, bias in parts]
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve and normalise [N,C,H,W]."""

@@ -1,5 +1,7 @@
 """Segment a benchmark or a video of one's own, score the masks, pack them for a server: or any of these alone.
 
+python eval.py --dataset chair --score --overlay
+
 python eval.py --dataset d17 --checkpoint XMem.pth --score
 
 python eval.py --dataset d17 --split test-dev --checkpoint XMem.pth --zip
@@ -26,15 +28,17 @@ from dataset.evaluate.protocols import EvaluationSet, find_evaluation_set
 from dataset.evaluate.video import Video, open_video, open_videos
 from inference.eval_config import EvalConfig, check_abilities, check_flags, parse
 from inference.eval_places import SCORES, archive_of, check_places, inputs, output_folder, places, written_places
-from inference.output.places import check_apart, claim, is_apart
+from inference.output.finished import is_finished, remove_left_over
+from inference.output.places import FOLDER, check_apart, claim, is_apart
 from inference.output.record import VideoResult, digest, open_output, read_result, results_table, write_result
 from inference.output.submission import pack_results
-from inference.output.writer import ResultWriter, is_finished
+from inference.output.writer import ResultWriter
 from inference.propagate import Stopwatch, Variant, build_variants, propagate
 from inference.report import Report, format_table, write_csv, write_json
 from inference.scoring.folders import score_pair
 from inference.scoring.official import score_officially
 from inference.scoring.table import ScoreTask, find_metric
+from model import box
 from model.build import build_model
 from model.network import VOSNetwork
 from model.weights import load_checkpoint
@@ -42,6 +46,7 @@ from util import cli
 from util.device import peak_memory_bytes, resolve_precision, select_device
 from util.files.hub import local_checkpoint
 from util.parallel import distributed
+from util.run.claim import claim as alone
 from util.run.progress import CurrentStderr
 
 logger = logging.getLogger(__name__)
@@ -66,7 +71,8 @@ def main(config: EvalConfig) -> None:
     with distributed.process_group(device):
         # Segment: every process takes a share of the videos and writes their masks.
         if config.segments:
-            results = segment(config, evaluation, videos, output)
+            with alone(output / FOLDER, "segments") if config.writes else nullcontext():
+                results = segment(config, evaluation, videos, output)
             tell(config, results, output, device)
 
         # Score and pack: all masks are written by now, and one process reads them.
@@ -107,6 +113,7 @@ def segment(
     if distributed.is_main() and config.writes:
         written = written_places(config, output, [video.name for video in videos])
         open_output(output, settings, written, config.overwrite)
+        remove_left_over(written)
         if not config.benchmark:
             results = finished_results(config, videos, output)
     results = distributed.broadcast_object(results)
@@ -253,7 +260,13 @@ def open_writer(config: EvalConfig, video: Video, output: Path) -> AbstractConte
     """Return what writes a video's results, or a context without a writer for a mere benchmark."""
     if not config.writes:
         return nullcontext()
-    return ResultWriter(output / video.name, objects=video.objects, **places(config, output, video.name))
+    return ResultWriter(
+        output / video.name,
+        fps=video.fps,
+        times=video.seconds if config.overlay else (),
+        objects=video.objects,
+        **places(config, output, video.name),
+    )
 
 
 def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> dict[str, VideoResult]:
@@ -270,10 +283,11 @@ def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> d
 
 def load_model(config: EvalConfig) -> tuple[VOSNetwork, str]:
     """Return the network and, for the run's record, where its weights come from."""
-    if config.checkpoint is None:
-        assert config.model is not None
+    if config.model is not None:
         return build_model(config.model, size=config.model_size), f"random {config.model} {config.model_size}"
-    path = local_checkpoint(config.checkpoint)
+    if config.checkpoint is None and distributed.is_main():
+        logger.info(box.NOTICE)
+    path = local_checkpoint(box.checkpoint_path(config.checkpoint or box.NAME))
     origin = digest(path)  # first, since it names a missing file
     return load_checkpoint(path), origin
 

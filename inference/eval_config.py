@@ -8,6 +8,7 @@ from typing import Literal
 from dataset.evaluate.protocols import DATASETS, EvaluationSet, published_rules
 from inference.config import InferenceConfig
 from inference.scoring.official import require_official
+from model import box
 from util import cli
 from util.config.plain import with_defaults
 
@@ -18,7 +19,7 @@ class EvalConfig:
 
     dataset: str | None = None
     """The benchmark: d16, d17, y18, y19, lv1, lv3, mose, mose2, lvos, lvos2, vost, burst, sav; g (folders of one's
-    own) or sample (generated)."""
+    own), sample (generated) or chair (packaged)."""
     split: str = "val"
     """val; test-dev (d17), test (y18, y19, lvos, lvos2, vost, burst, sav), train (most)."""
     root: Path | None = None
@@ -46,18 +47,18 @@ class EvalConfig:
     allow_truncated: bool = False
     """Take a video file that ends early as it is."""
     checkpoint: Path | None = None
-    """The trained network: a released file or one of train.py's."""
+    """The trained network: a released file, one of train.py's, or box (default), the small one that comes along."""
     model: str | None = None
     """Instead of a checkpoint: a network with random weights, for --benchmark."""
     model_size: str = "base"
-    """The size of --model: base or tiny."""
+    """The size of --model: base, small or tiny."""
     output: Path | None = None
     """Folder for the masks (default: results/CHECKPOINT/DATASET-SPLIT; --benchmark writes nothing by default)."""
     overwrite: bool = False
     """Segment videos again that are finished."""
     size: int = 480
-    """Pixels of the shorter side at which the network works; -1 is native. Smaller videos of one's own, of g and of
-    sample keep their size."""
+    """Pixels of the shorter side at which the network works, with the box 240; -1 is native. Smaller videos of one's
+    own, of g and of sample keep their size."""
     enlarge: bool = False
     """Enlarge smaller videos to --size; the other benchmarks do so by themselves."""
     scales: tuple[int, ...] = ()
@@ -114,11 +115,14 @@ class EvalConfig:
 def parse(words: Sequence[str], prog: str, description: str) -> EvalConfig:
     """Read a command line; the benchmark decides at what size, and how often, its published results memorise a frame.
 
+    The network in the box has a size of its own.
+
     Exits with status 2 and one line if the words are wrong.
     """
-    benchmark = cli.given(words, ("dataset", "split"))
-    rules = published_rules(benchmark.get("dataset", ""), benchmark.get("split", EvalConfig.split))
-    usual = EvalConfig(size=rules.size, inference=InferenceConfig(mem_every=rules.mem_every))
+    given = cli.given(words, ("dataset", "split", "checkpoint", "model"))
+    rules = published_rules(given.get("dataset", ""), given.get("split", EvalConfig.split))
+    uses_box = "model" not in given and given.get("checkpoint", box.NAME) == box.NAME
+    usual = EvalConfig(size=box.SIZE if uses_box else rules.size, inference=InferenceConfig(mem_every=rules.mem_every))
     return cli.parse(with_defaults(usual), prog, description, words)
 
 
@@ -168,10 +172,6 @@ def _task_faults(config: EvalConfig) -> list[tuple[bool, str]]:
             "--checkpoint and --model contradict each other: --model is a network with random weights",
         ),
         (model and not config.benchmark, "--model has random weights: only --benchmark takes it"),
-        (
-            config.segments and not checkpoint and not model,
-            "give --checkpoint FILE, the trained network (scripts/download_checkpoints.py fetches released ones)",
-        ),
         (
             not config.segments and (config.benchmark or config.overwrite),
             f"{alone} segments nothing: leave out --benchmark and --overwrite",

@@ -8,6 +8,7 @@ from dataset.evaluate.protocols import EvaluationSet, published_rules
 from dataset.evaluate.video import Video
 from inference.eval_config import EvalConfig
 from inference.output.places import check_apart
+from model import box
 from util.run.folder import CONFIG, RECORD
 
 SCORES = ("scores.json", "scores.csv")
@@ -59,9 +60,9 @@ def output_folder(config: EvalConfig, evaluation: EvaluationSet | None, videos: 
     if config.output is not None:
         named = config.output.name not in ("", "..")
         return config.output if named else config.output.resolve()  # what lies beside it is named after it
-    network = config.model if config.checkpoint is None else name_of(config.checkpoint)
+    network = config.model or (box.NAME if config.checkpoint is None else name_of(config.checkpoint))
     what = videos[0].name if evaluation is None else f"{evaluation.dataset}-{evaluation.split}"
-    return Path("results") / (network or "network") / what
+    return Path("results") / network / what
 
 
 def name_of(checkpoint: Path) -> str:

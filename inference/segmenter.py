@@ -1,5 +1,6 @@
 """Streaming segmentation: one frame in, one probability map out."""
 
+import logging
 from collections.abc import Callable
 from typing import Any, overload
 
@@ -15,13 +16,17 @@ from inference.memory.group import MemoryLimits
 from inference.memory.objects import ObjectTable
 from inference.snapshot import Snapshot, check_origin, copied
 from inference.twoframe_segmenter import TwoFrameSegmenter
+from model import box
 from model.aggregate import aggregate
 from model.build import find_network
 from model.fast.twin import for_inference
 from model.network import STRIDE, VOSNetwork
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
+from model.weights import load_checkpoint
 from util.device import autocast, half_type, resolve_precision, upload
 from util.image import pad, padding_to_multiple
+
+logger = logging.getLogger(__name__)
 
 _NUMBERS = ("_size", "_frame", "_last_memory", "_last_deep_update")  # all that a segmenter is beside its objects
 
@@ -203,7 +208,9 @@ SEGMENTERS: dict[str, Callable[[Any, InferenceConfig, torch.device], VOSSegmente
 
 @overload
 def build_segmenter(
-    model: SpaceTimeNetwork, config: InferenceConfig | None = None, device: torch.device | str | None = None
+    model: SpaceTimeNetwork | None = None,
+    config: InferenceConfig | None = None,
+    device: torch.device | str | None = None,
 ) -> Segmenter: ...
 
 
@@ -214,13 +221,14 @@ def build_segmenter(
 
 
 def build_segmenter(
-    model: VOSNetwork, config: InferenceConfig | None = None, device: torch.device | str | None = None
+    model: VOSNetwork | None = None, config: InferenceConfig | None = None, device: torch.device | str | None = None
 ) -> VOSSegmenter:
     """Prepare a network for segmenting.
 
     Args:
         model: any network of `build_model` or `load_checkpoint`; it moves to `device` if one is given. The segmenter
-            works on a copy in eval mode that shares its weights, save those that BatchNorm is folded into.
+            works on a copy in eval mode that shares its weights, save those that BatchNorm is folded into. By default
+            the small network in the box, which the log says.
         config: settings; the defaults are those of the published results.
         device: where to compute; the model's own device by default.
 
@@ -230,6 +238,9 @@ def build_segmenter(
     Raises:
         ValueError: the table of networks has none of the model's name.
     """
+    if model is None:
+        logger.info(box.NOTICE)
+        model = load_checkpoint(box.NAME)
     target = torch.device(device) if device is not None else next(model.parameters()).device
     family = find_network(model.config.name).family
     settings = config or InferenceConfig()

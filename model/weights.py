@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from model.box import checkpoint_path
 from model.build import NETWORKS, build_model, find_network
 from model.network import ModelConfig, VOSNetwork
 from util.files.checkpoint import read_checkpoint
@@ -41,6 +42,7 @@ def load_checkpoint(path: str | os.PathLike[str], device: str | torch.device = "
     Reads released files of STCN, stcn-corr, XMem, BMVOS and EMVOS (bare, with a `module.` prefix, nested) and our own,
     of which the averaged weights (`ema`) are preferred; also as safetensors, and from the Hugging Face hub
     (hf://OWNER/NAME, see `util.files.hub`).
+    The path `box` stands for the small network that comes with the project (`model/box/MODEL_CARD.md`).
 
     Returns:
         The network in eval mode on `device`. `config` holds what was found; a stage-0 file gives `mask_channels=1`.
@@ -50,7 +52,7 @@ def load_checkpoint(path: str | os.PathLike[str], device: str | torch.device = "
         ValueError: in one line, why the file cannot be used.
     """
     source = f"checkpoint {os.fspath(path)}"
-    weights = extract_weights(read_checkpoint(path), source)
+    weights = extract_weights(read_checkpoint(checkpoint_path(path)), source)
     config = identify(weights, source)
     sizes = find_network(config.name).family.sizes[config.size]
     model = build_model(config.name, config.size, **{name: getattr(config, name) for name in sizes})

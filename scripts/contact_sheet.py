@@ -11,7 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.disk.frames import list_images, natural_key, read_rgb
+from dataset.disk.frames import list_images, read_rgb
+from dataset.disk.lists import subfolders
+from inference.report import read_json
 from util.cli import run
 from util.files.atomic import atomic_write
 from util.files.palette import overlay, read_mask
@@ -37,6 +39,7 @@ class SheetConfig:
         rows: frames of each video, evenly spaced.
         width: width of one picture in pixels.
         columns: videos beside each other.
+        scores: the scores.json of eval.py, whose J&F stand beside the videos' names.
     """
 
     frames: Path
@@ -47,6 +50,7 @@ class SheetConfig:
     rows: int = 4
     width: int = 300
     columns: int = 2
+    scores: Path | None = None
 
 
 def main(config: SheetConfig) -> None:
@@ -62,7 +66,10 @@ def draw_sheet(config: SheetConfig) -> np.ndarray:
     for name in ("rows", "width", "columns"):
         if getattr(config, name) < 1:
             raise ValueError(f"--{name} must be at least 1, received {getattr(config, name)}.")
-    blocks = [_draw_block(config, name) for name in config.videos or _videos(config.predictions)]
+    titles = {} if config.scores is None else _scored_titles(config.scores)
+    blocks = [
+        _draw_block(config, name, titles.get(name, name)) for name in config.videos or _videos(config.predictions)
+    ]
     bands = [_join(blocks[start : start + config.columns], 1) for start in range(0, len(blocks), config.columns)]
     return np.pad(_join(bands, 0), ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), constant_values=_PAPER[0])
 
@@ -73,7 +80,16 @@ def evenly_spaced(names: list[str], count: int) -> list[str]:
     return [names[place] for place in places]
 
 
-def _draw_block(config: SheetConfig, video: str) -> np.ndarray:
+def _scored_titles(path: Path) -> dict[str, str]:
+    """Return each video's title with its J&F, the mean over its objects."""
+    titles = {}
+    for video, objects in read_json(path).sequences.items():
+        values = [(means["J-Mean"] + means["F-Mean"]) / 2 for means in objects.values()]
+        titles[video] = f"{video}: J&F {100 * float(np.mean(values)):.1f}"
+    return titles
+
+
+def _draw_block(config: SheetConfig, video: str, title: str) -> np.ndarray:
     """Return one video's pictures: title, captions, rows of (truth, prediction)."""
     frames = list_images(config.frames / video)
     predictions = list_images(config.predictions / video)
@@ -91,7 +107,7 @@ def _draw_block(config: SheetConfig, video: str) -> np.ndarray:
         rows.append(_write(_beside([left, right], 1), name, at=(8, 6), colour=(255, 255, 255), shadow=True))
     pictures = _beside(rows, 0)
     header = np.full((2 * _CAPTION, pictures.shape[1], 3), _PAPER, np.uint8)
-    header = _write(header, video, at=(0, 0), colour=_INK, size=20)
+    header = _write(header, title, at=(0, 0), colour=_INK, size=20)
     header = _write(header, "ground truth", at=(0, _CAPTION + 3), colour=_FAINT)
     header = _write(header, "prediction", at=(config.width + _GAP, _CAPTION + 3), colour=_FAINT)
     return np.concatenate([header, pictures])
@@ -150,8 +166,7 @@ def _join(blocks: list[np.ndarray], axis: int) -> np.ndarray:
 def _videos(predictions: Path) -> list[str]:
     if not predictions.is_dir():
         raise FileNotFoundError(f"predictions {predictions} do not exist: expected a folder of masks for each video.")
-    folders = [entry for entry in predictions.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    names = sorted((folder.name for folder in folders if list_images(folder)), key=natural_key)
+    names = [name for name in subfolders(predictions) if list_images(predictions / name)]
     if not names:
         raise ValueError(f"no masks in {predictions}: expected a folder of PNGs for each video.")
     return names

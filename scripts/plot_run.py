@@ -54,13 +54,18 @@ class PlotConfig:
 
 
 def main(config: PlotConfig) -> None:
-    """Draw the picture and print its place."""
+    """Draw the picture; print its place, and how the quantities of --only began and ended."""
     if config.smooth < 0 or config.columns < 1:
         raise ValueError("--smooth must be at least 0, --columns at least 1.")
     logs = {name: path for place in config.runs for name, path in find_logs(place).items()}
     panels = collect({name: read_scalars(path) for name, path in logs.items()}, config.only)
     output = config.output or config.runs[0] / "curves.png"
     save_figure(curve_figure(panels, "step", config.columns, config.smooth), output)
+    for name in config.only:
+        for log, curve in panels[name].items():
+            print(
+                f"{log}: {name} {curve.y[0]:.3f} at step {curve.x[0]:.0f}, {curve.y[-1]:.3f} at step {curve.x[-1]:.0f}"
+            )
     print(output)
 
 

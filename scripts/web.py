@@ -12,16 +12,18 @@ import sys
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from dataset.sample.sample import CHAIR
 from inference.config import InferenceConfig
 from inference.output.record import digest
 from inference.segmenter import build_segmenter
+from model.box import checkpoint_path
 from model.weights import load_checkpoint
 from util.cli import run
 from util.device import select_device
@@ -68,7 +70,7 @@ def main(config: WebConfig) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     events = Events()
     worker = Worker(lambda: load(config), events)
-    studio = Studio(config.sessions, worker, events, config.size, packaged_clip())
+    studio = Studio(config.sessions, worker, events, config.size, CHAIR / "JPEGImages" / "chair")
     if config.clip:
         studio.open_path(config.clip[0])
     listener = listen(config.host, config.port)
@@ -84,6 +86,13 @@ def main(config: WebConfig) -> None:
     app = build_app(studio, token, hosts, any_address=remote)
     settings = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
     server = uvicorn.Server(settings)
+    leave = server.handle_exit
+
+    def end(*arguments: Any) -> None:
+        events.close()  # else the pages' open streams would keep the server
+        leave(*arguments)
+
+    server.handle_exit = end
     try:
         server.run(sockets=[listener])
     finally:
@@ -121,15 +130,10 @@ def load(config: WebConfig) -> "Network":
     """Load the network."""
     from inference.web.worker import Network
 
-    path = Path(config.checkpoint)
-    model = load_checkpoint(path)
-    segmenter = build_segmenter(model, InferenceConfig(), select_device(config.device))
-    return Network(name=path.stem, origin=digest(path), segmenter=segmenter)
-
-
-def packaged_clip() -> Path | None:
-    """Return the frames of the clip that comes with the project."""
-    return None
+    path = checkpoint_path(config.checkpoint)
+    origin = digest(path)  # first, since it names a missing file
+    segmenter = build_segmenter(load_checkpoint(path), InferenceConfig(), select_device(config.device))
+    return Network(name=path.stem, origin=origin, segmenter=segmenter)
 
 
 def listen(host: str, port: int) -> socket.socket:

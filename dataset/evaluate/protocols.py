@@ -11,7 +11,7 @@ from dataset.disk.layout import require_folder
 from dataset.evaluate.files import Files, Query, VideoFiles
 from dataset.evaluate.recent_splits import burst, lvos, mose, sav, vost
 from dataset.evaluate.splits import davis_2016, davis_2017, generic, long_videos, youtube_vos
-from dataset.sample.sample import make_sample
+from dataset.sample.sample import CHAIR, make_sample
 
 # Which masks of a video are given: its first one; of each mask the objects that were not there before; every one.
 MaskRule = Literal["first", "new", "every"]
@@ -129,6 +129,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "sample": Benchmark(
         root=Path("data/sample"), find=davis_2017, splits={"val": _SAMPLE, "train": _SAMPLE}, made=make_sample
     ),
+    "chair": Benchmark(root=CHAIR, find=generic, splits={"val": Rules(rule="first", first_frame=True, scored=True)}),
     "mose": Benchmark(root=Path("data/MOSE"), find=mose, splits={"val": _MOSE, "train": replace(_MOSE, scored=True)}),
     "mose2": Benchmark(
         root=Path("data/MOSEv2"), find=mose, splits={"val": _MOSE_2, "train": replace(_MOSE_2, scored=True)}

@@ -1,4 +1,4 @@
-"""The sample data set: generated clips and pictures in the layout of DAVIS-2017, made on first use."""
+"""The sample data: generated clips and pictures in DAVIS-2017's layout, made on first use; and a packaged real clip."""
 
 import json
 import logging
@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dataset.disk.layout import davis_base, davis_list, davis_part
 from dataset.sample.scenes import Scene, draw
 from util.files.atomic import atomic_write, set_aside
 from util.files.palette import write_mask
 
 logger = logging.getLogger(__name__)
 
+# The packaged real clip: JPEGImages/chair and Annotations/chair; its README.md has source and licence.
+CHAIR = Path(__file__).with_name("chair")
 # Raise it with every change that alters a pixel: older folders are then made again.
 VERSION = 1
 MARKER = "sample.json"
@@ -74,16 +77,18 @@ def _version(root: Path) -> int | None:
 
 
 def _write_all(folder: Path) -> None:
-    trainval = folder / "trainval"
+    base = davis_base(folder, "train")
+    part = davis_part(base)
+    assert part.masks is not None
     for split, scenes in (("train", TRAIN), ("val", VAL)):
-        names = trainval / "ImageSets" / "2017" / f"{split}.txt"
+        names = davis_list(base, "2017", split)
         names.parent.mkdir(parents=True, exist_ok=True)
         names.write_text("".join(f"{name}\n" for name in scenes))
         for name, scene in scenes.items():
             for t, (picture, ids) in enumerate(draw(scene)):
                 _write_pair(
-                    trainval / "JPEGImages" / "480p" / name / f"{t:05d}.jpg",
-                    trainval / "Annotations" / "480p" / name / f"{t:05d}.png",
+                    part.frames / name / f"{t:05d}.jpg",
+                    part.masks / name / f"{t:05d}.png",
                     picture,
                     ids,
                 )

@@ -49,14 +49,13 @@ def open_output(output: Path, settings: Mapping[str, Any], places: Iterable[Path
     Raises ValueError if the folder was written with other settings (results of different runs never mix silently), or
     holds in one of the places what no run is known to have written. OSError if the folder can't be written.
     """
-    record = output / FOLDER / "run.json"
-    if record.is_file() and not overwrite:
+    record, videos = output / FOLDER / "run.json", output / FOLDER / "videos"
+    goes_on = record.is_file() and any(videos.glob("*.json")) and not overwrite
+    if goes_on:
         _check_same(record, settings)
     claim(output, places)
-    if overwrite:
-        record.unlink(missing_ok=True)
-        shutil.rmtree(output / FOLDER / "videos", ignore_errors=True)
-    if not record.is_file():
+    if not goes_on:
+        shutil.rmtree(videos, ignore_errors=True)
         with atomic_write(record) as temporary:
             temporary.write_text(json.dumps(settings, indent=1))
 

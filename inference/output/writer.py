@@ -2,44 +2,25 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
-import av
 import numpy as np
 from torch import Tensor
 
 from dataset.disk.lists import check_name
 from inference.output.coco import CocoWriter
+from inference.output.film import OverlayVideo
 from util.files.atomic import atomic_write, set_aside
-from util.files.palette import overlay as draw_overlay
 from util.files.palette import write_mask
 
 # Frames that may wait for a writing thread: bounds the memory when writing is slower than segmenting.
 _MAX_PENDING = 8
 _THREADS = 2  # that compress masks and probabilities
-_CODECS = ("libx264", "h264", "mpeg4")
-
-
-def is_finished(
-    names: Iterable[str],
-    masks: str | os.PathLike[str],
-    *,
-    probs: str | os.PathLike[str] | None = None,
-    overlay: str | os.PathLike[str] | None = None,
-    coco: str | os.PathLike[str] | None = None,
-    objects: Iterable[str] = (),
-) -> bool:
-    """Say whether a video's results, those that are asked for, are all there; arguments as `ResultWriter`."""
-    names = list(names)
-    wanted = [Path(masks, folder, f"{name}.png") for folder in [*objects] or [""] for name in names]
-    wanted += [Path(probs, f"{name}.npz") for name in names] if probs is not None else []
-    wanted += [Path(file) for file in (overlay, coco) if file is not None]
-    return all(file.is_file() for file in wanted)
 
 
 def read_probabilities(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[int]]:
@@ -64,6 +45,7 @@ class ResultWriter:
         overlay: str | os.PathLike[str] | None = None,
         coco: str | os.PathLike[str] | None = None,
         fps: float = 24.0,
+        times: Sequence[Fraction] = (),
         objects: Mapping[str, int] | None = None,
     ) -> None:
         """Choose the places.
@@ -75,6 +57,7 @@ class ResultWriter:
             overlay: an mp4 file that shows the frames with coloured objects. None: none.
             coco: a COCO file of run lengths of all masks that are written; see `CocoWriter`. None: none.
             fps: frames per second of the overlay.
+            times: when each of its frames is shown, in seconds; none: evenly.
             objects: folders for the objects below `masks`, and their ids: each gets a binary PNG for every frame in a
                 folder of its own, and there is none of ids. None: there is none but that.
 
@@ -85,7 +68,7 @@ class ResultWriter:
         self._probs = None if probs is None else Path(probs)
         self._overlay = None if overlay is None else Path(overlay)
         self._coco = None if coco is None else Path(coco)
-        self._fps = fps
+        self._fps, self._times = fps, times
         self._objects = dict(objects or {})
         self._pending: deque[Future[None]] = deque()
 
@@ -96,7 +79,7 @@ class ResultWriter:
             self._prob_folder = None if self._probs is None else stack.enter_context(_hidden_folder(self._probs))
             self._film: OverlayVideo | None = None
             if self._overlay is not None:
-                self._film = OverlayVideo(stack.enter_context(atomic_write(self._overlay)), self._fps)
+                self._film = OverlayVideo(stack.enter_context(atomic_write(self._overlay)), self._fps, self._times)
             self._tracks = None if self._coco is None else CocoWriter(self._masks.name)
             self._coco_file = None if self._coco is None else stack.enter_context(atomic_write(self._coco))
             # The film and the COCO file have a thread of their own, since their frames must stay in order.
@@ -187,50 +170,6 @@ class ResultWriter:
         """Wait until at most `limit` pieces of work are pending; raises their errors."""
         while len(self._pending) > limit:
             self._pending.popleft().result()
-
-
-class OverlayVideo:
-    """An mp4 file of frames with coloured objects: H.264 where FFmpeg has an encoder for it, else MPEG-4."""
-
-    def __init__(self, path: Path, fps: float) -> None:
-        """Nothing is written before the first frame, whose size the video takes."""
-        self._path = path
-        self._fps = Fraction(fps).limit_denominator(1001)
-        self._container: av.container.OutputContainer | None = None
-
-    def add(self, rgb_HW3: np.ndarray, ids_HW: np.ndarray) -> None:
-        """Append a frame. Sides of odd length grow by one pixel, since the encoders need even ones."""
-        picture = draw_overlay(rgb_HW3, ids_HW)
-        height, width = ids_HW.shape
-        picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        if self._container is None:
-            self._container = av.open(str(self._path), "w", format="mp4")
-            stream = self._container.add_stream(_codec(), rate=self._fps)
-            assert isinstance(stream, av.VideoStream)
-            stream.width, stream.height = picture.shape[1], picture.shape[0]
-            stream.pix_fmt = "yuv420p"
-            stream.bit_rate = max(500_000, 6 * picture.shape[0] * picture.shape[1])
-            self._stream = stream
-        self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-
-    def close(self) -> None:
-        """Write what the encoder still holds and close the file."""
-        if self._container is not None:
-            self._container.mux(self._stream.encode(None))
-            self._container.close()
-            self._container = None
-
-
-def _codec() -> str:
-    return next(name for name in _CODECS if name in av.codecs_available and _encodes(name))
-
-
-def _encodes(name: str) -> bool:
-    try:
-        av.Codec(name, "w")
-    except ValueError:  # PyAV's UnknownCodecError: FFmpeg can decode it only
-        return False
-    return True
 
 
 def _write_probs(path: Path, prob: np.ndarray, object_ids: list[int]) -> None:

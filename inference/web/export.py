@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from inference.output.coco import CocoWriter
-from inference.output.writer import OverlayVideo
+from inference.output.film import OverlayVideo
+from inference.web.content import Object
 from inference.web.events import Events
 from inference.web.session import Session
 from util.files.atomic import atomic_write
@@ -76,15 +77,25 @@ def write_coco(session: Session, frames: list[int], path: Path, tell: Callable[[
 
 
 def write_film(session: Session, frames: list[int], path: Path, tell: Callable[[float], None]) -> None:
-    """Write the whole film with the objects in the colours of `util.files.palette.overlay`, as mp4."""
+    """Write the whole film with its visible objects in their colours, as mp4."""
+    shown, colours = visible(session.objects)
     with atomic_write(path) as temporary:
         film = OverlayVideo(temporary, session.film.fps)
         try:
             for frame in range(len(session.film)):
-                film.add(session.film.rgb(frame), session.shown(frame))
+                film.add(session.film.rgb(frame), shown[session.shown(frame)], colours)
                 _tell_now_and_then(tell, frame, len(session.film))
         finally:
             film.close()
+
+
+def visible(objects: list[Object]) -> tuple[np.ndarray, np.ndarray]:
+    """Return tables by id: the ids themselves, 0 for hidden objects [256] uint8, and the colours [256,3] uint8."""
+    shown, colours = np.zeros(256, np.uint8), np.zeros((256, 3), np.uint8)
+    for item in objects:
+        shown[item.id] = item.id if item.visible else 0
+        colours[item.id] = list(bytes.fromhex(item.colour[1:]))
+    return shown, colours
 
 
 def _palette_png(ids_HW: np.ndarray) -> bytes:

@@ -107,7 +107,8 @@ class Worker:
         try:
             self._network = self._load()
         except Exception as error:
-            logger.exception("the network can't be loaded")
+            mendable = isinstance(error, ValueError | OSError)
+            logger.error("the network can't be loaded: %s", error, exc_info=None if mendable else error)
             self._say(phase="failed", message=f"The network can't be loaded: {error}")
             self._end_run()
             return

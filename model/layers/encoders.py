@@ -14,13 +14,12 @@ class KeyEncoder(nn.Module):
     def __init__(self, trunk: TrunkConfig) -> None:
         """Build the trunk to stride 16 (`layer3` of a ResNet)."""
         super().__init__()
-        self.trunk = trunk
         self.conv1, self.bn1 = stem(trunk, 3)
         self.res2, self.layer2, self.layer3 = build_stages(trunk)
 
     def forward(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map ImageNet-normalised [B,3,H,W] to f16, f8, f4."""
-        f4 = self.res2(apply_stem(self.trunk, self.conv1, self.bn1, image_B3HW))
+        f4 = self.res2(apply_stem(self.conv1, self.bn1, image_B3HW))
         f8 = self.layer2(f4)
         return self.layer3(f8), f8, f4
 
@@ -71,7 +70,6 @@ class ValueEncoder(nn.Module):
         """
         super().__init__()
         self.mask_channels = mask_channels
-        self.trunk = trunk
         self.conv1, self.bn1 = stem(trunk, 3 + mask_channels, bias=conv_bias)
         self.layer1, self.layer2, self.layer3 = build_stages(trunk, bias=conv_bias)
         self.fuser = FusionBlock(f16_channels, trunk.channels[2], value_dim, image_first=image_first)
@@ -100,7 +98,7 @@ class ValueEncoder(nn.Module):
         batch, objects = masks_BOMHW.shape[:2]
         image = image_B3HW.unsqueeze(1).expand(-1, objects, -1, -1, -1)
         x = merge_objects(torch.cat([image, masks_BOMHW.to(image.dtype)], dim=2))
-        x = apply_stem(self.trunk, self.conv1, self.bn1, x if rows_N is None else x[rows_N])
+        x = apply_stem(self.conv1, self.bn1, x if rows_N is None else x[rows_N])
         x = self.layer3(self.layer2(self.layer1(x)))
         if rows_N is not None:
             x = x.new_zeros(batch * objects, *x.shape[1:]).index_copy(0, rows_N, x)

@@ -13,17 +13,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, kw_only=True)
 class TrunkConfig:
-    """Shape of a residual trunk: stem width, then width and number of blocks of the stages at stride 4, 8 and 16.
-
-    A ResNet's stem halves the picture by its 7x7 convolution and again by pooling. With `stem_stride=4` the convolution
-    alone goes to stride 4: on a CPU, what happens at stride 2 costs as much time as a stage and adds little.
-    """
+    """Shape of a residual trunk: stem width, then width and number of blocks of the stages at stride 4, 8 and 16."""
 
     stem: int
     widths: tuple[int, int, int]
     blocks: tuple[int, int, int]
     bottleneck: bool
-    stem_stride: int = 2
 
     @property
     def channels(self) -> tuple[int, int, int]:
@@ -35,21 +30,18 @@ class TrunkConfig:
 
 RESNET50 = TrunkConfig(stem=64, widths=(64, 128, 256), blocks=(3, 4, 6), bottleneck=True)
 RESNET18 = TrunkConfig(stem=64, widths=(64, 128, 256), blocks=(2, 2, 2), bottleneck=False)
-SMALL_KEY_TRUNK = TrunkConfig(stem=48, widths=(48, 96, 160), blocks=(2, 2, 3), bottleneck=False, stem_stride=4)
-SMALL_VALUE_TRUNK = TrunkConfig(stem=32, widths=(32, 64, 128), blocks=(1, 1, 1), bottleneck=False, stem_stride=4)
+SMALL_TRUNK = TrunkConfig(stem=32, widths=(32, 64, 160), blocks=(2, 2, 3), bottleneck=False)
 TINY_TRUNK = TrunkConfig(stem=32, widths=(32, 64, 128), blocks=(2, 2, 2), bottleneck=False)
 
 
 def stem(trunk: TrunkConfig, in_channels: int, bias: bool = False) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
     """Build a trunk's first convolution and its normalisation."""
-    conv = nn.Conv2d(in_channels, trunk.stem, 7, stride=trunk.stem_stride, padding=3, bias=bias)
-    return conv, nn.BatchNorm2d(trunk.stem)
+    return nn.Conv2d(in_channels, trunk.stem, 7, stride=2, padding=3, bias=bias), nn.BatchNorm2d(trunk.stem)
 
 
-def apply_stem(trunk: TrunkConfig, conv: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
+def apply_stem(conv: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
     """Map pictures [B,C,H,W] to stride 4."""
-    x = F.relu(norm(conv(x)), inplace=True)
-    return x if trunk.stem_stride == 4 else F.max_pool2d(x, 3, stride=2, padding=1)
+    return F.max_pool2d(F.relu(norm(conv(x)), inplace=True), 3, stride=2, padding=1)
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int, bias: bool) -> nn.Sequential | None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from model.aggregate import aggregate
 from model.layers.decoder import FusingDecoder, STCNDecoder
 from model.layers.encoders import KeyEncoder, KeyProjection, ValueEncoder
-from model.layers.resnet import RESNET18, RESNET50, SMALL_KEY_TRUNK, SMALL_VALUE_TRUNK, TINY_TRUNK, TrunkConfig
+from model.layers.resnet import RESNET18, RESNET50, SMALL_TRUNK, TINY_TRUNK, TrunkConfig
 from model.network import ModelConfig, VOSNetwork
 
 
@@ -33,13 +33,7 @@ SIZES = {
         key_trunk=RESNET50, value_trunk=RESNET18, key_dim=64, value_dim=512, hidden_dim=64, wide=512, narrow=256
     ),
     "small": SizeConfig(
-        key_trunk=SMALL_KEY_TRUNK,
-        value_trunk=SMALL_VALUE_TRUNK,
-        key_dim=64,
-        value_dim=96,
-        hidden_dim=32,
-        wide=96,
-        narrow=64,
+        key_trunk=SMALL_TRUNK, value_trunk=TINY_TRUNK, key_dim=64, value_dim=96, hidden_dim=32, wide=96, narrow=64
     ),
     "tiny": SizeConfig(
         key_trunk=TINY_TRUNK, value_trunk=TINY_TRUNK, key_dim=64, value_dim=96, hidden_dim=32, wide=96, narrow=64

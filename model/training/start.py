@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from model.box import checkpoint_path
 from model.build import NETWORKS, build_model, find_network
 from model.fast.layout import lay_out
 from model.fast.twin import for_training
@@ -134,7 +135,7 @@ def load_start(model: VOSNetwork, config: TrainConfig) -> str:
     """Load the weights that a stage starts from, and say which: --checkpoint's, ImageNet's, or none."""
     if config.checkpoint is not None:
         source = f"checkpoint {config.checkpoint}"
-        saved = read_checkpoint(config.checkpoint)
+        saved = read_checkpoint(checkpoint_path(config.checkpoint))
         if saved.get("format") == FORMAT and saved.get("stage", "") > config.stage:
             raise ValueError(
                 f"{source} is of stage {saved['stage']}, stage {config.stage} comes before it: stages build on each "

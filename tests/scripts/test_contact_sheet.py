@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.contact_sheet import SheetConfig, draw_sheet, evenly_spaced
+from inference.report import score_folders, write_json
+from scripts.contact_sheet import SheetConfig, _scored_titles, draw_sheet, evenly_spaced
 from tests.support.paths import ROOT
 from util.files.palette import write_mask
 
@@ -94,3 +95,14 @@ def test_command_line(config: SheetConfig, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, f"contact sheet: {config.output}\n"), done.stderr
     with Image.open(config.output) as image:
         assert image.mode == "RGB" and image.width > 1000
+
+
+def test_scores_stand_in_the_titles(config: SheetConfig, tmp_path: Path) -> None:
+    scores = tmp_path / "scores.json"
+    report = score_folders(tmp_path / "truth", tmp_path / "predictions", sequences=["a"])
+    write_json(report, scores)
+    assert _scored_titles(scores) == {"a": f"a: J&F {100 * report.mean['J&F']:.1f}"}
+    plain, titled = draw_sheet(config), draw_sheet(replace(config, scores=scores))
+    assert plain.shape == titled.shape and (plain[24:50] != titled[24:50]).any()
+    first = slice(24 + 52, 24 + 52 + HEIGHT)
+    assert (plain[first] == titled[first]).all()

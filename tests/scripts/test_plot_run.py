@@ -44,6 +44,16 @@ def test_which_curves_there_are() -> None:
     assert list(collect(logs, ("zeta", "lr"))) == ["zeta", "lr"]
 
 
+def test_begin_and_end_of_the_quantities_that_are_asked_for_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_log(tmp_path / "a", loss=[2.5, 7.0, 1.25], iou=[0.1, 0.2, 0.3])
+    main(PlotConfig(runs=(run,), only=("loss",)))
+    first, place = capsys.readouterr().out.splitlines()
+    assert first == f"{run.as_posix()}: loss 2.500 at step 10, 1.250 at step 30"
+    assert place == str(run / "curves.png")
+
+
 def test_what_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="holds no metrics.jsonl: expected the folder of a run of train.py"):
         main(PlotConfig(runs=(tmp_path,)))

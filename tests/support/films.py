@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from inference.output.writer import OverlayVideo
+from inference.output.film import OverlayVideo
 from tests.support.toy_videos import HEIGHT, WIDTH, draw
 
 MILLISECOND = Fraction(1, 1000)

@@ -15,6 +15,8 @@ from util.run.folder import LAST, find_run, read_record
 
 logger = logging.getLogger(__name__)
 
+# The packaged network (`model.box`) by its name as --checkpoint, and its size.
+_BOX, _BOX_SIZE = "box", "small"
 _USUAL = {"model": "xmem", "size": "base", "stage": "2"}  # what is trained unless the command line says otherwise
 
 
@@ -43,7 +45,9 @@ def plan_run(words: Sequence[str], prog: str, description: str) -> RunPlan:
         FileNotFoundError: there is no run to resume.
         SystemExit: for flags that cannot be parsed, after a line on stderr, and for --help.
     """
-    given = cli.given(words, (*_USUAL, "output", "resume", "data"))
+    given = cli.given(words, (*_USUAL, "output", "resume", "data", "checkpoint"))
+    if given.get("checkpoint") == _BOX:
+        given = {"size": _BOX_SIZE, **given}
     model, size, chain = (given.get(name, usual) for name, usual in _USUAL.items())
     output = Path(given["output"]) if "output" in given else None
     default = default_folder(model, size, chain)

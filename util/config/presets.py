@@ -227,6 +227,13 @@ def tiny(model: str, stage: str) -> TrainConfig:
     )
 
 
+def small(stage: str) -> TrainConfig:
+    """Return `tiny` for XMem of the network in the box's size, with more of what that network's training had."""
+    run = tiny("xmem", stage)
+    correspondence = replace(run.correspondence, ocl=False)
+    return replace(run, size="small", correspondence=correspondence, optim=replace(run.optim, lr=6e-4, ema=0.998))
+
+
 def tiny_twoframe(model: str, stage: str) -> TrainConfig:
     """Return `tiny` for BMVOS and EMVOS: one object, clips of 4 frames, objects pasted; 10 minutes do."""
     run = tiny(model, stage)
@@ -243,7 +250,7 @@ def tiny_twoframe(model: str, stage: str) -> TrainConfig:
 
 # The run of each network and size, a function of the stage.
 PRESETS: dict[str, dict[str, Callable[[str], TrainConfig]]] = {
-    "xmem": {"base": xmem, "tiny": lambda stage: tiny("xmem", stage)},
+    "xmem": {"base": xmem, "small": small, "tiny": lambda stage: tiny("xmem", stage)},
     "stcn": {"base": stcn, "tiny": lambda stage: tiny("stcn", stage)},
     "stcn-corr": {"base": stcn_corr, "tiny": lambda stage: tiny("stcn-corr", stage)},
     "bmvos": {"base": bmvos, "tiny": lambda stage: tiny_twoframe("bmvos", stage)},

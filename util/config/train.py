@@ -171,7 +171,7 @@ class TrainConfig:
     model: str
     """xmem, stcn, stcn-corr, bmvos or emvos."""
     size: str
-    """base (published) or tiny (laptops)."""
+    """base (published), small (the network in the box) or tiny (tests)."""
     stage: str
     """0 (static pictures), 1 (BL30K), 2 (videos, the long training), 3 (videos, the short one after 0 or 1), or a
     chain such as 03: each stage starts from the weights of the one before. Flags hold for all its stages."""
@@ -181,7 +181,7 @@ class TrainConfig:
     """Continue a run: its folder; latest for the newest below --output or runs; auto continues the run in --output
     if there is one, else starts it."""
     checkpoint: Path | None = None
-    """Weights to start from; an own or released checkpoint."""
+    """Weights to start from: an own or released checkpoint, or box, the small network that comes with the project."""
     pretrained: bool = True
     """Start the encoders of base networks from ImageNet weights."""
     imagenet_weights: tuple[Path, ...] = ()

@@ -114,21 +114,28 @@ def davis_palette() -> np.ndarray:
     return _palette()
 
 
-def overlay(rgb_HW3: np.ndarray, ids_HW: np.ndarray, alpha: float = 0.5) -> np.ndarray:
+def overlay(
+    rgb_HW3: np.ndarray, ids_HW: np.ndarray, alpha: float = 0.5, colours: np.ndarray | None = None
+) -> np.ndarray:
     """Return the uint8 picture [H,W,3] with its objects tinted (by `alpha`, 0..1) and outlined, a colour for each id.
+
+    `colours` [N,3] uint8 are those of the ids 0 to N - 1; without them, ids take bright ones in turn.
 
     Raises:
         ValueError: when picture and mask differ in size.
     """
     if rgb_HW3.shape[:2] != ids_HW.shape:
         raise ValueError(f"picture {rgb_HW3.shape[:2]} and mask {ids_HW.shape} differ in size.")
-    colours = np.array(_OVERLAY_COLOURS, dtype=np.float32)[(ids_HW.astype(np.int64) - 1) % len(_OVERLAY_COLOURS)]
+    if colours is None:
+        painted = np.array(_OVERLAY_COLOURS, dtype=np.float32)[(ids_HW.astype(np.int64) - 1) % len(_OVERLAY_COLOURS)]
+    else:
+        painted = colours[ids_HW].astype(np.float32)
     ids = np.ascontiguousarray(ids_HW, dtype=np.uint16)
     inside = ids > 0
     width = 1 + 2 * round(max(1.0, min(ids.shape) / 480))
     outline = inside & (cv2.erode(ids, np.ones((width, width), np.uint8)) != cv2.dilate(ids, np.ones((3, 3), np.uint8)))
     weight = np.where(outline, min(1.0, alpha + 0.45), np.where(inside, alpha, 0.0)).astype(np.float32)[..., None]
-    return (rgb_HW3 * (1 - weight) + colours * weight + 0.5).astype(np.uint8)
+    return (rgb_HW3 * (1 - weight) + painted * weight + 0.5).astype(np.uint8)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Whose a run's folder is: one training writes into it at a time."""
+"""Whose a run's folder is: one program writes into it at a time."""
 
 import os
 import socket
@@ -14,13 +14,13 @@ LOCK = "run.lock"
 
 
 @contextmanager
-def claim(folder: Path) -> Iterator[None]:
+def claim(folder: Path, does: str = "trains") -> Iterator[None]:
     """Have the folder of a run to oneself for the length of a `with` block: rank 0 locks it, for all ranks.
 
     The lock of a process that was killed is free. A folder that does not exist is made; without a run in it it goes
-    again.
+    again. `does` says in a message what the other one does.
 
-    Raises, on every rank, ValueError while another process trains there, and OSError if the lock cannot be written.
+    Raises, on every rank, ValueError while another process has it, and OSError if the lock cannot be written.
     """
     with ExitStack() as stack:
         fault: ValueError | OSError | None = None
@@ -29,7 +29,7 @@ def claim(folder: Path) -> Iterator[None]:
                 stack.enter_context(process_lock(folder / LOCK, _whoami()))
             except LockedError as error:
                 fault = ValueError(
-                    f"{folder} is in use: {error.holder or 'another process'} trains there. Wait for it, end it, or "
+                    f"{folder} is in use: {error.holder or 'another process'} {does} there. Wait for it, end it, or "
                     "choose another --output."
                 )
             except OSError as error:

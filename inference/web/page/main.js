@@ -169,8 +169,8 @@ function takeWorker(worker) {
     app.session.status = status.slice(0, worker.frame) + worker.status + status.slice(worker.frame + 1);
     app.timeline.status = app.session.status;
     masks.forget(worker.frame);
-    if ($("follow").checked && !app.player.playing) go(worker.frame);
-    else if (worker.frame === app.frame && !app.saving) reload();
+    if (worker.frame === app.frame && worker.frame === app.wanted) { if (!app.saving) reload(); }
+    else if ($("follow").checked && !app.player.playing) go(worker.frame);
   }
   if (ran && !app.running && worker.message) say(worker.message);
   else if (!app.running && worker.message && worker !== app.told) say(worker.message);

@@ -105,7 +105,7 @@ const text = (id, words) => { if ($(id).textContent !== words) $(id).textContent
 function kindOf(session, frame) {
   const given = session.given[frame];
   if (given) return given.corrected ? "corrected" : "painted";
-  return { 0: "not yet segmented", 1: "done", 2: "done", 3: "before a correction", 4: "before a correction" }[session.status[frame]];
+  return { 0: "not yet segmented", 1: "done", 2: "done", 3: "outdated by a correction", 4: "outdated by a correction" }[session.status[frame]];
 }
 
 function hint(session) {

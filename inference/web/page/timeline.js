@@ -42,13 +42,6 @@ export class Timeline {
       for (let frame = 1; frame < count; frame++) context.fillRect(at(frame), top, 1, bottom - top);
     }
     const middle = (frame) => (frame + 0.5) * width / count;
-    for (const [frame, { corrected }] of Object.entries(this.given)) {
-      context.fillStyle = corrected ? "#ffb35c" : "#ffffff";
-      context.beginPath();
-      context.arc(middle(Number(frame)), (top + bottom) / 2, 3.6 * ratio, 0, 2 * Math.PI);
-      context.fill();
-      context.strokeStyle = "#141517"; context.lineWidth = ratio; context.stroke();
-    }
     if (this.head !== null) {
       context.fillStyle = "#5cc8b8";
       context.fillRect(middle(this.head) - ratio, top - 3 * ratio, 2 * ratio, bottom - top + 6 * ratio);
@@ -59,5 +52,12 @@ export class Timeline {
     context.beginPath();
     context.moveTo(x - 5 * ratio, 0); context.lineTo(x + 5 * ratio, 0); context.lineTo(x, 7 * ratio);
     context.fill();
+    for (const [frame, { corrected }] of Object.entries(this.given)) {
+      context.fillStyle = corrected ? "#ffb35c" : "#ffffff";
+      context.beginPath();
+      context.arc(middle(Number(frame)), (top + bottom) / 2, 3.6 * ratio, 0, 2 * Math.PI);
+      context.fill();
+      context.strokeStyle = "#141517"; context.lineWidth = ratio; context.stroke();
+    }
   }
 }

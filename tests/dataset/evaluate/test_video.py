@@ -10,7 +10,7 @@ from PIL import Image
 
 from dataset.evaluate.prepare import IMAGENET_MEAN, IMAGENET_STD, prepare_image, prepare_mask
 from dataset.evaluate.video import Video, open_video
-from inference.output.writer import OverlayVideo
+from inference.output.film import OverlayVideo
 from util.files.palette import write_mask
 
 HEIGHT, WIDTH = 36, 48

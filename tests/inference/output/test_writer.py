@@ -7,9 +7,10 @@ import torch
 from PIL import Image
 
 from dataset.disk.frames import open_frames
-from inference.output import writer
+from inference.output import film, writer
 from inference.output.coco import read_coco
-from inference.output.writer import ResultWriter, is_finished, read_probabilities
+from inference.output.finished import is_finished
+from inference.output.writer import ResultWriter, read_probabilities
 from util.files.palette import overlay, read_mask
 
 HEIGHT, WIDTH = 31, 45
@@ -150,7 +151,7 @@ def test_finished_means_every_file(tmp_path: Path) -> None:
 
 
 def test_the_fallback_codec_writes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "_CODECS", ("no such codec", "mpeg4"))
+    monkeypatch.setattr(film, "_CODECS", ("no such codec", "mpeg4"))
     with ResultWriter(tmp_path / "bear", overlay=tmp_path / "bear.mp4", fps=29.97) as results:
         for index, name in enumerate(NAMES):
             results.write(name, ids(index), rgb=picture(index))

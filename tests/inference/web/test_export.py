@@ -28,8 +28,14 @@ def test_painted_frames_alone(tmp_path: Path) -> None:
     write_coco(session, [2], tmp_path / "a.json", told.append)
     coco = read_coco(tmp_path / "a.json")
     assert coco.names == ["00002"] and (coco.id_mask("00002") == square(3, 3, 1)).all()
-    write_film(session, [2], tmp_path / "a.mp4", told.append)
-    assert len(Film(tmp_path / "a.mp4")) == 4
+    session.add_object()
+    session.paint(3, square(3, 3, 1) + square(30, 20, 2), [1, 2], 0)
+    session.objects[0].change({"colour": "#0000ff"})
+    session.objects[1].change({"visible": False})
+    write_film(session, [2, 3], tmp_path / "a.mp4", told.append)
+    film = Film(tmp_path / "a.mp4")
+    blue = film.rgb(3).astype(int) - session.film.rgb(3)
+    assert len(film) == 4 and blue[5:15, 5:15, 2].mean() > 30 > abs(blue[22:32, 32:42]).mean()
 
 
 def test_an_error_is_told_and_the_next_file_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

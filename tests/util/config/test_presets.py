@@ -55,13 +55,13 @@ def test_published_values(model: str) -> None:
 
 def test_other_networks_never_paste() -> None:
     for model in set(PRESETS) - set(TWOFRAME):
-        for size in ("base", "tiny"):
+        for size in PRESETS[model]:
             runs = [preset(model, size, stage) for stage in STAGES]
             assert {run.augment.paste + run.augment.vertical_flip + run.clip.min_object_pixels for run in runs} == {0}
 
 
 def test_no_preset_chooses_a_checkpoint_by_itself() -> None:
-    runs = [preset(model, size, stage) for model in PRESETS for size in ("base", "tiny") for stage in STAGES]
+    runs = [preset(model, size, stage) for model in PRESETS for size in PRESETS[model] for stage in STAGES]
     assert {run.validation.validate_every for run in runs} == {0}
 
 

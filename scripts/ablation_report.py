@@ -67,7 +67,7 @@ def write_report(output: Path, settings: Mapping[str, Any] | None = None) -> str
         ValueError: when runs were scored on different data.
     """
     tables = {number: collect(output, rows, settings) for number, rows in TABLES.items()}
-    shown = {number: table for number, table in tables.items() if _has_own_runs(table)} or {4: tables[4]}
+    shown = {number: table for number, table in tables.items() if _has_own_runs(number, table)} or {4: tables[4]}
     results = {row: seeds for table in shown.values() for row, seeds in table.items()}
     if not results:
         raise FileNotFoundError(f"{output} holds no scored run of an ablation (ROW/seed<N>/scores.json).")
@@ -210,9 +210,11 @@ def _values(results: Results, figure: str) -> dict[str, list[float]]:
     return {name: found for name, found in values.items() if found}
 
 
-def _has_own_runs(table: Results) -> bool:
+def _has_own_runs(number: int, table: Results) -> bool:
     """Return whether a table has runs beside the baseline's that were not made for another table."""
-    return any(run.folder.parent.name == name != "baseline" for name, runs in table.items() for run in runs.values())
+    shared = {"baseline"} if number == 4 else {row.name for row in TABLES[4]}
+    own = {name: runs for name, runs in table.items() if name not in shared}
+    return any(run.folder.parent.name == name for name, runs in own.items() for run in runs.values())
 
 
 def _require_same_scoring(results: Results) -> None:

@@ -93,10 +93,17 @@ class Side:
 def run_config(config: Config, alpha: float) -> TrainConfig:
     """Return the run that is measured, with the losses at `alpha` from the first step."""
     run = preset(config.model, config.size, "2")
-    augment = replace(run.augment, crop_size=config.crop_size or run.augment.crop_size)
+    crop = config.crop_size or run.augment.crop_size
+    augment = replace(run.augment, crop_size=crop)
     data = replace(run.data, dataset=("davis",), davis_root=config.davis_root, num_workers=0)
-    objects = {"ocl_objects": config.objects, "ocl_variant": config.variant}
-    losses = replace(run.correspondence, alpha=alpha, ramp=(0.0, 0.0), **objects)  # type: ignore[arg-type]
+    losses = replace(
+        run.correspondence,
+        alpha=alpha,
+        ramp=(0.0, 0.0),
+        ocl_objects=config.objects,
+        ocl_variant=config.variant,
+        view_size=crop // 32 * 16,  # half the crop's, as at the published size: small crops would have a larger one
+    )
     return replace(
         run,
         augment=augment,

@@ -18,10 +18,12 @@ import tyro
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dataset.disk.check import Findings, PicturesTask, Size, VideoTask, check, pictures_of
+from dataset.disk.check import Task, VideoTask, check
+from dataset.disk.check_files import Findings, Size, examples
+from dataset.disk.check_films import FilmTask, check_burst
+from dataset.disk.check_pictures import PicturesTask, pictures_of
 from dataset.disk.layout import Part
 from dataset.disk.lists import read_lines, read_names, subfolders
-from dataset.disk.meta import read_objects, required_frames
 from dataset.disk.recognise import Layout, find_layout
 from util.parallel.workers import default_processes, map_processes
 from util.run.progress import with_progress
@@ -35,8 +37,8 @@ class CheckConfig:
     """What to check.
 
     Attributes:
-        root: the data set: a folder in one of the layouts of DAVIS, YouTube-VOS, MOSE, BL30K, LongVideo, static
-            pictures (one set or several), or one's own with JPEGImages and Annotations.
+        root: the data set: a folder in one of the layouts of DAVIS, YouTube-VOS, MOSE, LVOS, VOST, BURST, SA-V, BL30K,
+            LongVideo, static pictures (one set or several), or one's own with JPEGImages and Annotations.
         quick: read the headers of the files only: finds neither truncated files nor wrong ids.
         every_frame: every frame needs a mask, as training on one's own videos does.
         lists: more files with names of videos, one per line, such as subsets of YouTube-VOS.
@@ -77,9 +79,10 @@ def check_dataset(config: CheckConfig) -> tuple[Layout, list[Findings], list[str
     layout = find_layout(config.root)
     own_lists = {path: _read_list(path) for path in config.lists}
     problems: list[str] = []
-    tasks: list[VideoTask | PicturesTask] = [
+    tasks: list[Task] = [
         *_video_tasks(layout, config, problems),
         *_picture_tasks(layout, config, problems),
+        *(FilmTask(part="sav_train", annotations=path, quick=config.quick) for path in layout.films),
     ]
     processes = min(config.processes or default_processes(), max(len(tasks), 1))
     results = map_processes(check, tasks, processes)
@@ -93,7 +96,15 @@ def check_dataset(config: CheckConfig) -> tuple[Layout, list[Findings], list[str
         problems += [problem for path in part.lists for problem in _check_list(path, part, videos)]
         if part.meta is not None:
             problems += _check_meta(part.meta, part, videos, config.quick)
+    for path in layout.annotations:
+        by_name = {f"{found.part.split('/')[-1]}-{found.name}": found for found in findings if _is_of(found, path)}
+        problems += check_burst(path, by_name, config.quick)
     return layout, findings, list(dict.fromkeys(problems))
+
+
+def _is_of(found: Findings, path: Path) -> bool:
+    """Return whether a video is of the split that an annotation file of BURST lies in."""
+    return found.part.split("/")[0] == path.parent.name
 
 
 def summary(layout: Layout, findings: Sequence[Findings], quick: bool) -> str:
@@ -102,10 +113,11 @@ def summary(layout: Layout, findings: Sequence[Findings], quick: bool) -> str:
     for found in findings:
         by_part[found.part].append(found)
     names = [part.name for part in layout.parts] + [entry.name for entry in layout.sets]
+    names += ["sav_train"] if layout.films else []
     rows = [["part", "videos", "frames", "masks", "objects", "width x height"]]
     for name in names:
         group = by_part[name]
-        videos = str(len(group)) if layout.parts else ""
+        videos = "" if layout.sets else str(len(group))
         frames, masks = sum(found.frames for found in group), sum(found.masks for found in group)
         objects = "?" if quick else str(sum(len(found.objects) + found.pictured for found in group))
         sizes = sum((Counter(found.sizes) for found in group), Counter[Size]())
@@ -137,6 +149,8 @@ def _video_tasks(layout: Layout, config: CheckConfig, problems: list[str]) -> It
                 masks=masks and masks / name,
                 annotated="first" if name in first_only else annotated,
                 quick=config.quick,
+                void=part.void,
+                objects=part.objects,
             )
 
 
@@ -162,7 +176,7 @@ def _check_list(path: Path, part: Part, videos: Mapping[str, Findings]) -> list[
     missing = [word for word in words if word.startswith("/") and not (base / word[1:]).is_file()]
     if not missing:
         return []
-    return [f"{path} names {len(missing)} files that are not in {base} ({_examples(missing)}). Add them."]
+    return [f"{path} names {len(missing)} files that are not in {base} ({examples(missing)}). Add them."]
 
 
 def _missing_videos(path: Path, names: Sequence[str], videos: set[str], place: Path) -> list[str]:
@@ -172,35 +186,33 @@ def _missing_videos(path: Path, names: Sequence[str], videos: set[str], place: P
     if not missing:
         return []
     return [
-        f"list {path} names {len(missing)} videos that are not in {place} ({_examples(missing)}). "
+        f"list {path} names {len(missing)} videos that are not in {place} ({examples(missing)}). "
         "Add the videos or remove the lines."
     ]
 
 
 def _check_meta(meta: Path, part: Part, videos: Mapping[str, Findings], quick: bool) -> list[str]:
-    """Check YouTube-VOS's meta.json: its videos, the frames that it asks for, the objects that it names."""
+    """Check a meta.json: its videos, the frames that it asks for, the objects that it names."""
     if not meta.is_file():
         return [
             f"{meta} does not exist: it lists objects and the frames to write. Copy it from the data set's archive."
         ]
     try:
-        frames = required_frames(meta)
-        objects = {name: set(found) for name, found in read_objects(meta, "frames").items()}
+        objects = part.read_meta(meta)
     except ValueError as error:
         return [str(error)]
+    frames = {name: {frame for some in found.values() for frame in some} for name, found in objects.items()}
     problems = _missing_videos(meta, list(frames), set(videos), part.frames)
     extra = [name for name in videos if name not in frames]
     if extra:
-        problems.append(f"{meta} lacks {len(extra)} videos of {part.frames} ({_examples(extra)}). Copy it again.")
+        problems.append(f"{meta} lacks {len(extra)} videos of {part.frames} ({examples(extra)}). Copy it again.")
     for name, found in videos.items():
         missing = sorted(frames.get(name, set()) - found.frame_names)
         if missing:
-            problems.append(
-                f"{part.frames / name}: {len(missing)} frames of {meta} are missing ({_examples(missing)})."
-            )
-        hidden = [] if quick else sorted(objects.get(name, set()) - {str(number) for number in found.objects})
+            problems.append(f"{part.frames / name}: {len(missing)} frames of {meta} are missing ({examples(missing)}).")
+        hidden = [] if quick else sorted(set(objects.get(name, ())) - {str(number) for number in found.objects})
         if hidden and found.masks:
-            shown = _examples(hidden)
+            shown = examples(hidden)
             problems.append(
                 f"{part.masks}/{name}: no mask shows object {shown}, which {meta} names. Copy the masks again."
             )
@@ -222,10 +234,6 @@ def _describe(sizes: Mapping[Size, int]) -> str:
     common = sorted(sizes, key=lambda size: -sizes[size])
     shown = ", ".join(f"{width}x{height}" for height, width in common[:_SIZES_SHOWN])
     return shown + (f" and {len(common) - _SIZES_SHOWN} more" if len(common) > _SIZES_SHOWN else "")
-
-
-def _examples(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 if __name__ == "__main__":

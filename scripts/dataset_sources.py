@@ -77,6 +77,24 @@ def _davis_2017(split: str, size: str) -> Source:
     )
 
 
+def _lvos(version: str, place: str) -> Source:
+    return Source(
+        title=f"LVOS {version}",
+        page="https://github.com/LingyiHongfd/LVOS",
+        licence="annotations CC BY 4.0; data for non-commercial research",
+        size="see its page",
+        place=place,
+        layout="{train,valid,test}/{JPEGImages,Annotations}/VIDEO with train_meta.json, valid_meta.json, ...; "
+        "valid/unseen_videos.txt",
+        steps=(
+            f"download {version}'s Train, Eval and Test archives and meta jsons from the drives that it links to",
+            "unpack them to {place}/train, {place}/valid and {place}/test, and put each meta json into its folder",
+            "for scores copy unseen_videos.txt of https://github.com/LingyiHongfd/lvos-evaluation (for v1 that of its "
+            "first version) to {place}/valid",
+        ),
+    )
+
+
 SOURCES = {
     "davis2016": Source(
         title="DAVIS 2016",
@@ -139,6 +157,83 @@ SOURCES = {
         steps=(
             "download the train and valid archives from one of the drives that the page links to",
             "unpack them (tar xf) to {place}/train and {place}/valid: JPEGImages, Annotations",
+        ),
+    ),
+    "mose2": Source(
+        title="MOSE v2",
+        page="https://mose.video",
+        licence="CC BY-NC-SA 4.0",
+        size="see its page",
+        place="MOSEv2",
+        layout="{train,valid}/{JPEGImages,Annotations}/VIDEO, meta_{train,valid}.json",
+        steps=(
+            "download the train and valid archives from one of the drives that the page links to",
+            "unpack them to {place}/train and {place}/valid: JPEGImages, Annotations; the meta files go to {place}",
+        ),
+    ),
+    "lvos": _lvos("v1", "LVOS"),
+    "lvos2": _lvos("v2", "LVOSv2"),
+    "vost": Source(
+        title="VOST",
+        page="https://www.vostdataset.org",
+        licence="CC BY-NC-SA 4.0",
+        size="see its page",
+        place="VOST",
+        layout="{JPEGImages,JPEGImages_10fps,Annotations}/VIDEO, ImageSets/{train,val,test}.txt",
+        steps=(
+            "download the archive that the page links to (the videos of the test set are not in it)",
+            "unpack it so that {place} holds JPEGImages, Annotations and ImageSets",
+        ),
+    ),
+    "burst": Source(
+        title="BURST",
+        page="https://github.com/Ali2500/BURST-benchmark",
+        licence="annotations MIT; frames those of TAO's and MOTChallenge's sources",
+        size="see its page",
+        place="BURST",
+        layout="frames/{train,val,test}/DATASET/SEQUENCE, train/train.json, "
+        "{val,test}/{all_classes,first_frame_annotations}.json",
+        steps=(
+            "download frames and annotations as the page says",
+            "unpack the frames to {place}/frames/train, val and test, the annotations to {place}/train, val, test",
+        ),
+    ),
+    "sav": Source(
+        title="SA-V, validation and test",
+        page="https://ai.meta.com/datasets/segment-anything-video-downloads",
+        licence="CC BY 4.0",
+        size="see its page",
+        place="SA-V",
+        layout="sav_{val,test}/{JPEGImages_24fps/VIDEO, Annotations_6fps/VIDEO/OBJECT, sav_val.txt or sav_test.txt}",
+        steps=(
+            "accept the terms on the page and download sav_val and sav_test",
+            "unpack them (tar xf) in {place}",
+        ),
+    ),
+    "sav-train": Source(
+        title="SA-V, training films with manual masklets",
+        page="https://ai.meta.com/datasets/segment-anything-video-downloads",
+        licence="CC BY 4.0",
+        size="see its page: 50,583 films",
+        place="SA-V/sav_train",
+        layout="FOLDER/VIDEO.mp4 with FOLDER/VIDEO_manual.json",
+        steps=(
+            "accept the terms on the page and download the sav_000 ... archives, all or some",
+            "unpack them (tar xf) in {place}; frames at 24 a second in FOLDER/VIDEO/00000.jpg, if there are any, load "
+            "faster than films",
+        ),
+    ),
+    "ovis": Source(
+        title="OVIS, converted to masks of ids",
+        page="https://songbai.site/ovis/",
+        licence="see its page",
+        size="see its page",
+        place="OVIS-VOS-train",
+        layout="{JPEGImages,Annotations}/VIDEO",
+        steps=(
+            "the converted training set is linked in https://github.com/hkchengrex/Cutie/blob/main/docs/TRAINING.md; "
+            "or convert the original's JSON with https://github.com/youtubevos/vis2vos",
+            "unpack it so that {place} holds JPEGImages and Annotations",
         ),
     ),
     "fss": Source(

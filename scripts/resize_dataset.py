@@ -109,6 +109,11 @@ def resize_dataset(config: ResizeConfig) -> Outcome:
     if not 1 <= config.quality <= 95:
         raise ValueError(f"--quality must lie in 1..95, received {config.quality}.")
     layout = find_layout(config.source)
+    if layout.annotations or layout.films:
+        raise ValueError(
+            f"{config.source} is {layout.name}, whose masks are run lengths at the frames' size: it can't be made "
+            "smaller. Use it as it is."
+        )
     _prepare_target(config)
     total = sum(len(names) for _, names in _walk(config.source))
     results = map_processes(resize_files, _tasks(layout, config), config.processes or default_processes())

@@ -4,11 +4,13 @@ A `Part` is a folder of videos. The functions give the part that a set's name, s
 there or not: who asks says what is missing. Which set a folder holds is for `dataset.disk.recognise` to find out.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from dataset.disk.lists import read_names, read_training_list, subfolders
+from dataset.disk.meta import lvos_frames, youtube_frames
 
 # Which frames of a video have a mask: every one; the first at least; any, at least one; none (they lie elsewhere).
 Annotated = Literal["every", "first", "some", "none"]
@@ -29,7 +31,10 @@ class Part:
         masks: holds a folder of masks for each video; None if the part has no masks of its own.
         annotated: which frames have one.
         lists: files that name videos (one per line) or, in DAVIS-2016's first release, files.
-        meta: YouTube-VOS's meta.json, there or missing; None if the layout has none.
+        meta: YouTube-VOS's or LVOS's meta.json, there or missing; None if the layout has none.
+        read_meta: returns the frames of each object in it, by video and object id.
+        void: a value of masks that is no object; 0 for none.
+        objects: every object has a folder of binary masks.
     """
 
     name: str
@@ -38,6 +43,9 @@ class Part:
     annotated: Annotated
     lists: tuple[Path, ...] = ()
     meta: Path | None = None
+    read_meta: Callable[[Path], Mapping[str, Mapping[str, list[str]]]] = youtube_frames
+    void: int = 0
+    objects: bool = False
 
     def videos(self) -> list[str]:
         """Return the names of the folders of frames in natural order."""
@@ -146,13 +154,15 @@ def long_video_part(root: Path, name: str) -> Part:
 
 def lvos_part(base: Path) -> Part:
     """Return a split of LVOS, whose folder is called train, valid, val or test; its meta.json names each object."""
-    return plain_part(base, "every" if base.resolve().name == "train" else "some", name=base.resolve().name)
+    name = base.resolve().name
+    meta = first_file(*(base / f"{spelled}_meta.json" for spelled in (name, "valid", "val")))
+    return replace(plain_part(base, name=name, meta=meta or base / f"{name}_meta.json"), read_meta=lvos_frames)
 
 
 def vost_part(root: Path) -> Part:
     """Return all splits of VOST at 5 frames a second, with their lists."""
     lists = tuple(root / LISTS / f"{split}.txt" for split in ("train", "val", "test"))
-    return replace(plain_part(root, "every"), lists=lists)
+    return replace(plain_part(root, "every"), lists=lists, void=255)
 
 
 def sav_base(root: Path, split: str) -> Path:
@@ -169,6 +179,7 @@ def sav_part(base: Path, split: str) -> Part:
         masks=base / f"{MASKS}_6fps",
         annotated="first",
         lists=(base / f"sav_{split}.txt",),
+        objects=True,
     )
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from dataset.disk.lists import check_name
 
-YOUTUBE = "a YouTube-VOS meta.json"
+YOUTUBE, LVOS = "a YouTube-VOS meta.json", "an LVOS meta.json"
+LVOS_STEP = 5  # from the number of one of its frames to the next
 
 
 def read_json(path: Path, what: str) -> Any:
@@ -45,16 +46,44 @@ def read_objects(meta: Path, field: str, what: str = YOUTUBE) -> dict[str, dict[
     return found
 
 
-def required_frames(meta: Path) -> dict[str, set[str]]:
-    """Return the frames of each video that YouTube-VOS's meta.json asks for (those of any of its objects).
+def youtube_frames(meta: Path) -> dict[str, dict[str, list[str]]]:
+    """Return the frames of each object that YouTube-VOS's meta.json asks for, by video and object id.
 
     Raises as `read_objects`, and ValueError for frames that are no list of names.
     """
-    required = {}
-    for video, objects in read_objects(meta, "frames").items():
+    found = read_objects(meta, "frames")
+    for video, objects in found.items():
         for key, frames in objects.items():
             if not isinstance(frames, list):
                 raise ValueError(f"{meta}: frames of {video}, object {key}: expected a list, received {frames!r}.")
-        names = {str(frame) for frames in objects.values() for frame in frames}
-        required[video] = {check_name(name, f"{meta}, frames of {video}") for name in names}
-    return required
+            objects[key] = [check_name(str(frame), f"{meta}, frames of {video}") for frame in frames]
+    return found
+
+
+def lvos_frames(meta: Path) -> dict[str, dict[str, list[str]]]:
+    """Return the frames of each object in LVOS's meta.json, by video and object id: every fifth from start to end.
+
+    Raises as `read_objects`, and ValueError for a range that is none.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for video, objects in read_objects(meta, "frame_range", LVOS).items():
+        for key, frames in objects.items():
+            try:
+                numbers = range(int(frames["start"]), int(frames["end"]) + 1, LVOS_STEP)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{meta}: frame_range of {video}, object {key}: expected start and end, received {frames!r}."
+                ) from error
+            found.setdefault(video, {})[key] = [f"{number:08d}" for number in numbers]
+    return found
+
+
+def required_frames(meta: Path) -> dict[str, set[str]]:
+    """Return the frames of each video that YouTube-VOS's meta.json asks for (those of any of its objects).
+
+    Raises as `youtube_frames`.
+    """
+    return {
+        video: {frame for frames in objects.values() for frame in frames}
+        for video, objects in youtube_frames(meta).items()
+    }

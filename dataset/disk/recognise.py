@@ -1,7 +1,7 @@
 """Which of the known data sets a folder holds, and of which parts it consists."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dataset.disk.layout import (
@@ -9,26 +9,43 @@ from dataset.disk.layout import (
     RESOLUTIONS,
     Part,
     StaticSet,
+    burst_part,
     davis_part,
     long_video_part,
+    lvos_part,
     mose_part,
     plain_part,
+    sav_base,
+    sav_part,
     static_sets,
+    vost_part,
     youtube_part,
 )
 from dataset.disk.lists import subfolders
+from dataset.disk.sav import masklet_files
 
 _DAVIS_PLACES = ("", "trainval", "test-dev", "2016", "2017", "2017/trainval", "2017/test-dev")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What lies in a root: its layout's name for people, and parts with videos or sets of static pictures."""
+    """What lies in a root.
+
+    Attributes:
+        name: the layout's, for people.
+        root: the folder.
+        parts: of videos.
+        sets: of static pictures.
+        annotations: BURST's files of run lengths.
+        films: SA-V's training annotations, one for each film.
+    """
 
     name: str
     root: Path
     parts: tuple[Part, ...] = ()
     sets: tuple[StaticSet, ...] = ()
+    annotations: tuple[Path, ...] = ()
+    films: tuple[Path, ...] = ()
 
 
 def find_layout(root: Path) -> Layout:
@@ -47,7 +64,7 @@ def find_layout(root: Path) -> Layout:
 
 
 def _find(root: Path) -> Layout | None:
-    for finder in (_davis, _youtube_or_mose, _long_videos, _videos):
+    for finder in (_davis, _sav, _burst, _vost, _lvos, _youtube_or_mose, _long_videos, _videos):
         layout = finder(root)
         if layout is not None:
             return layout
@@ -73,6 +90,41 @@ def _davis_parts(root: Path, base: Path) -> Iterator[Part]:
 
 def _is_2017(path: Path) -> bool:
     return path.parent.name == "2017" or path.stem.startswith("test")
+
+
+def _sav(root: Path) -> Layout | None:
+    splits = [(sav_base(root, split), split) for split in ("val", "test")]
+    parts = tuple(part for base, split in splits if (part := sav_part(base, split)).lists[0].is_file())
+    films = tuple(masklet_files(root) or masklet_files(root / "sav_train"))
+    return Layout(name="SA-V", root=root, parts=parts, films=films) if parts or films else None
+
+
+def _burst(root: Path) -> Layout | None:
+    parts, annotations = [], []
+    for split in subfolders(root / "frames"):
+        of_split = burst_part(root, split)
+        assert of_split.masks is not None
+        found = sorted(of_split.masks.glob("*.json"))
+        annotations += found
+        if found:
+            names = subfolders(of_split.frames)
+            parts += [replace(of_split, name=f"{split}/{name}", frames=of_split.frames / name) for name in names]
+    without = tuple(replace(part, masks=None, annotated="none") for part in parts)
+    return Layout(name="BURST", root=root, parts=without, annotations=tuple(annotations)) if parts else None
+
+
+def _vost(root: Path) -> Layout | None:
+    part = vost_part(root)
+    lists = tuple(path for path in part.lists if path.is_file() and path.stem != "test")  # whose videos are kept back
+    return Layout(name="VOST", root=root, parts=(replace(part, lists=lists),)) if lists else None
+
+
+def _lvos(root: Path) -> Layout | None:
+    parts = [lvos_part(root / name) for name in ("train", "valid", "val", "test") if (root / name / IMAGES).is_dir()]
+    named = any(part.meta is not None and part.meta.is_file() for part in parts)
+    if not named and not (parts and root.resolve().name.lower().startswith("lvos")):
+        return None
+    return Layout(name="LVOS", root=root, parts=tuple(parts))
 
 
 def _youtube_or_mose(root: Path) -> Layout | None:
@@ -126,6 +178,7 @@ def _explain(root: Path) -> str:
     below = [name for name in subfolders(root) if _find(root / name) is not None]
     remedy = f"Give one of {', '.join(str(root / name) for name in below[:4])}" if below else "Check the path"
     return (
-        f"{root} has none of the layouts: expected JPEGImages and Annotations (DAVIS, BL30K, generic), train or valid "
-        f"(YouTube-VOS, MOSE), long_video, or pictures x.jpg with x.png; found {found}. {remedy}."
+        f"{root} has none of the layouts: expected JPEGImages and Annotations (DAVIS, VOST, BL30K, generic), train or "
+        "valid (YouTube-VOS, MOSE, LVOS), long_video, frames (BURST), sav_val (SA-V), or pictures x.jpg with x.png; "
+        f"found {found}. {remedy}."
     )

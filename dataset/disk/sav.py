@@ -39,6 +39,18 @@ def read_masklets(path: Path) -> SavMasklets:
     return SavMasklets(size=size, masks=tuple(frames))
 
 
+def masklet_files(root: Path) -> list[Path]:
+    """Return the files `VIDEO_manual.json` in a folder or its folders (sav_000, ...), in order."""
+    return sorted(path for depth in ("", "*/") for path in root.glob(f"{depth}*{MANUAL}"))
+
+
+def film_of(annotations: Path) -> Path | None:
+    """Return the film `VIDEO.mp4`, or before that the folder of its frames, that lies beside its masklets."""
+    name = annotations.name.removesuffix(MANUAL)
+    places = (annotations.with_name(name), annotations.with_name(f"{name}.mp4"))
+    return next((place for place in places if place.exists()), None)
+
+
 def _frame(path: Path, size: tuple[int, int], number: int, frame: list[Any]) -> RunLengthMasks:
     counts = {}
     for place, mask in enumerate(frame, start=1):

@@ -17,7 +17,7 @@ from dataset.disk.layout import (
     vost_part,
 )
 from dataset.disk.masks import StoredMask, match_object_masks, match_void_masks, object_folders
-from dataset.disk.meta import read_objects
+from dataset.disk.meta import lvos_frames
 from dataset.evaluate.files import Files, Query, VideoFiles, all_videos, plain_files, require_list
 
 
@@ -45,7 +45,7 @@ def lvos(query: Query) -> Files:
     meta = first_file(*(place / f"{name}_meta.json" for place in (base, query.root) for name in names))
     return Files(
         part=part,
-        videos=all_videos(part) if meta is None else tuple(read_objects(meta, "frame_range", "an LVOS meta.json")),
+        videos=all_videos(part) if meta is None else tuple(lvos_frames(meta)),
         files=plain_files(part),
         metric_meta=meta,
         metric_list=first_file(base / "unseen_videos.txt", query.root / "unseen_videos.txt"),

@@ -12,7 +12,7 @@ from dataset.disk.frames import VideoFileFrames, list_images, read_reduced, redu
 from dataset.disk.layout import burst_part, first_file, plain_part, require_folder, vost_part
 from dataset.disk.lists import read_names
 from dataset.disk.masks import RunLengthMasks, VoidMask
-from dataset.disk.sav import MANUAL, SAV_STEP, read_masklets
+from dataset.disk.sav import MANUAL, SAV_STEP, film_of, masklet_files, read_masklets
 from dataset.disk.seek import FilmReader
 from dataset.train.stored import ClipVideo, TrainingVideo, open_training_video
 from dataset.train.videos import VideoSource, keep_long
@@ -164,11 +164,9 @@ def find_sav(name: str, root: Path, frames: int) -> VideoSource:
     """
     require_folder(root, f"data set {name}", f"Give its place with --set_roots {name}=FOLDER.")
     videos: list[ClipVideo] = []
-    for path in sorted(root.rglob(f"*{MANUAL}")):
+    for path in masklet_files(root):
         video = path.name.removesuffix(MANUAL)
-        images = next(
-            (place for place in (path.with_name(video), path.with_name(f"{video}.mp4")) if place.exists()), None
-        )
+        images = film_of(path)
         if images is None:
             raise FileNotFoundError(f"data set {name}: {path} has no film: expected {video}.mp4 beside it.")
         videos.append(SavVideo(name=video, images=images, annotations=path))

@@ -76,6 +76,9 @@ def test_rows_differ_by_their_flags_only(tmp_path: Path) -> None:
         "ocl-manual": "--no_pcl --ocl_objects manual",
         "ocl-auto": "--no_pcl --ocl_objects auto",
         "ocl-both": "--no_pcl --ocl_objects both",
+        "ocl-paper": "--no_pcl --ocl_variant paper",
+        "ocl-hard": "--no_pcl --ocl_variant hard",
+        "both-hard": "--ocl_variant hard",
     }
     runs = plan_runs(tmp_path, TABLES[4], (3, 5), [*SHARED, "--alpha", "0.3"])
     names = ["baseline seed 3", "pcl seed 3", "ocl seed 3", "both seed 3", "baseline seed 5"]
@@ -181,10 +184,12 @@ def test_what_the_rows_decide_is_not_the_users_to_give(tmp_path: Path) -> None:
 
 def test_a_run_of_table_4_serves_the_other_tables(tmp_path: Path) -> None:
     write_planned(tmp_path, figures={"J&F": 0.5, "J-Mean": 0.4, "F-Mean": 0.6})
-    folders = {table: [run_folder(tmp_path, row, 1).parent.name for row in TABLES[table]] for table in (5, 6)}
+    folders = {table: [run_folder(tmp_path, row, 1).parent.name for row in TABLES[table]] for table in (5, 6, 7)}
     assert folders[5] == ["baseline", "pcl-intra", "pcl-inter", "pcl"]
     assert folders[6] == ["baseline", "ocl", "ocl-auto", "ocl-both"]  # the tiny preset compares annotated objects
-    assert "Table 5" not in write_report(tmp_path)
+    assert folders[7] == ["baseline", "pcl", "ocl", "ocl-hard", "both-hard"]  # the paper's variant is the default
+    first = write_report(tmp_path)
+    assert "Table 5" not in first and "Variants" not in first
     (run,) = plan_runs(tmp_path, choose_rows(5, ("pcl-intra",)), (1,), SHARED)
     write_run(run.folder, run.stages[0], figures={"J&F": 0.5, "J-Mean": 0.4, "F-Mean": 0.6})
     text = write_report(tmp_path)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from PIL import Image
 from pycocotools import mask as run_lengths
@@ -120,6 +121,31 @@ def overlapping(frame: int) -> tuple[np.ndarray, np.ndarray]:
     part = whole.copy()
     part[:9] = False
     return whole, part
+
+
+def write_sav_train(root: Path, video: str = "sav_000001", as_film: bool = True) -> Path:
+    """A film of grey frames, frame i of grey 8 i, and masklets of every fourth frame: one object, and a part of it."""
+    folder = root / "sav_000"
+    folder.mkdir(parents=True)
+    if as_film:
+        with av.open(str(folder / f"{video}.mp4"), "w") as container:
+            stream = container.add_stream("mpeg4", rate=24)
+            assert isinstance(stream, av.VideoStream)
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            for frame in range(4 * 6):
+                picture = np.full((HEIGHT, WIDTH, 3), 8 * frame, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode(None))
+    else:
+        for frame in range(4 * 6):
+            write_frame(folder / video / f"{frame:05d}.jpg", frame // 4)
+    masklet = []
+    for frame in range(6):
+        encoded = [run_lengths.encode(np.asfortranarray(mask, dtype=np.uint8)) for mask in overlapping(frame)]
+        masklet.append([{"size": list(mask["size"]), "counts": mask["counts"].decode()} for mask in encoded])
+    content = {"video_id": video, "video_height": float(HEIGHT), "video_width": float(WIDTH), "masklet": masklet}
+    (folder / f"{video}_manual.json").write_text(json.dumps(content))
+    return root
 
 
 def write_burst(root: Path, split: str = "val") -> Path:

@@ -4,15 +4,21 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
-from pycocotools import mask as run_lengths
 
 from dataset.clip import Clip, ClipRequest
 from dataset.train.recent_videos import find_burst, find_partly, find_sav, find_vost
 from dataset.train.videos import VideoSource
-from tests.support.benchmarks import FRAMES, ids_of, overlapping, write_burst, write_frame, write_lvos, write_vost
+from tests.support.benchmarks import (
+    FRAMES,
+    ids_of,
+    overlapping,
+    write_burst,
+    write_lvos,
+    write_sav_train,
+    write_vost,
+)
 from tests.support.runs import video_augmentation, video_clip
 from tests.support.toy_videos import HEIGHT, WIDTH, draw
 
@@ -32,31 +38,6 @@ STILL = video_augmentation(
 def clip_of(source: VideoSource, frames: tuple[int, ...]) -> Clip:
     request = ClipRequest(source=0, video=0, max_gap=5, seed=0, frames=frames)
     return source.load(request, video_clip(frames=len(frames), max_objects=4), STILL)
-
-
-def write_sav_train(root: Path, video: str = "sav_000001", as_film: bool = True) -> Path:
-    """A film of grey frames, frame i of grey 8 i, and masklets of every fourth frame: one object, and a part of it."""
-    folder = root / "sav_000"
-    folder.mkdir(parents=True)
-    if as_film:
-        with av.open(str(folder / f"{video}.mp4"), "w") as container:
-            stream = container.add_stream("mpeg4", rate=24)
-            assert isinstance(stream, av.VideoStream)
-            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-            for frame in range(4 * 6):
-                picture = np.full((HEIGHT, WIDTH, 3), 8 * frame, np.uint8)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            container.mux(stream.encode(None))
-    else:
-        for frame in range(4 * 6):
-            write_frame(folder / video / f"{frame:05d}.jpg", frame // 4)
-    masklet = []
-    for frame in range(6):
-        encoded = [run_lengths.encode(np.asfortranarray(mask, dtype=np.uint8)) for mask in overlapping(frame)]
-        masklet.append([{"size": list(mask["size"]), "counts": mask["counts"].decode()} for mask in encoded])
-    content = {"video_id": video, "video_height": float(HEIGHT), "video_width": float(WIDTH), "masklet": masklet}
-    (folder / f"{video}_manual.json").write_text(json.dumps(content))
-    return root
 
 
 def test_lvos_counts_annotated_frames_only(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from model import box
 from model.weights import load_checkpoint
 from util.cli import run
 from util.device import select_device
+from util.files.hub import local_checkpoint
 
 if TYPE_CHECKING:
     from inference.web.worker import Network
@@ -81,7 +82,8 @@ def main(config: WebConfig) -> None:
     port = listener.getsockname()[1]
     remote = config.host not in _LOOPBACK
     hosts = frozenset([*_LOOPBACK, config.host, *([socket.gethostname()] if remote else [])])
-    name = f"[{config.host}]" if ":" in config.host else config.host
+    host = socket.gethostname() if config.host in ("0.0.0.0", "::") else config.host
+    name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{port}/{token}/"
     print(address, flush=True)
     if config.browser:
@@ -133,7 +135,7 @@ def load(config: WebConfig) -> "Network":
     """Load the network."""
     from inference.web.worker import Network
 
-    path = box.checkpoint_path(config.checkpoint)
+    path = local_checkpoint(box.checkpoint_path(config.checkpoint))
     origin = digest(path)  # first, since it names a missing file
     segmenter = build_segmenter(load_checkpoint(path), InferenceConfig(), select_device(config.device))
     return Network(name=path.stem, origin=origin, segmenter=segmenter)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dataset.disk.layout import training_part
 from model.training.state import progress
 from util.config.plain import plain
 from util.config.plan import plan_run
@@ -240,9 +241,6 @@ def _is_same(name: str, before: Any, now: Any) -> bool:
 
 def _places(root: str) -> list[Path]:
     """Return the folders of frames and masks below a root, links resolved; the root itself if it has none."""
-    found = []
-    for part in ("JPEGImages", "Annotations"):
-        folder = Path(root) / part
-        found.append(folder / "480p" if (folder / "480p").is_dir() else folder)
-    places = found if all(folder.is_dir() for folder in found) else [Path(root)]
+    part = training_part(Path(root))
+    places = [Path(root)] if part is None or part.masks is None else [part.frames, part.masks]
     return [place.resolve() for place in places]

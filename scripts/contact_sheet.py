@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from dataset.disk.frames import list_images, natural_key, read_rgb
+from dataset.disk.frames import list_images, read_rgb
+from dataset.disk.lists import subfolders
 from inference.report import read_json
 from util.cli import run
 from util.files.atomic import atomic_write
@@ -165,8 +166,7 @@ def _join(blocks: list[np.ndarray], axis: int) -> np.ndarray:
 def _videos(predictions: Path) -> list[str]:
     if not predictions.is_dir():
         raise FileNotFoundError(f"predictions {predictions} do not exist: expected a folder of masks for each video.")
-    folders = [entry for entry in predictions.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    names = sorted((folder.name for folder in folders if list_images(folder)), key=natural_key)
+    names = [name for name in subfolders(predictions) if list_images(predictions / name)]
     if not names:
         raise ValueError(f"no masks in {predictions}: expected a folder of PNGs for each video.")
     return names

@@ -23,6 +23,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset.disk.frames import list_images, natural_key
+from dataset.disk.lists import subfolders
 from inference.output.places import check_apart
 from util.cli import run
 from util.files.atomic import atomic_write
@@ -77,7 +78,7 @@ def find_videos(source: Path, kind: str) -> dict[str, Objects]:
     """
     if not source.is_dir():
         raise FileNotFoundError(f"{source} is no folder: expected one of masks, or of videos' masks.")
-    folders = {".": source} | {folder.name: folder for folder in _subfolders(source)}
+    folders = {".": source} | {name: source / name for name in subfolders(source)}
     found = {name: objects for name, folder in folders.items() if (objects := _objects(folder, kind))}
     if "." in found:  # with --kind folders, the folders in it are its objects
         return {".": found["."]}
@@ -152,7 +153,7 @@ def convert_objects(objects: Objects, target: Path) -> dict[str, int]:
 def _objects(folder: Path, kind: str) -> Objects:
     """Return the masks that a folder holds as that of one video; {} if it holds none."""
     if kind == "folders":
-        objects = {inner.name: list_images(inner) for inner in _subfolders(folder)}
+        objects = {name: list_images(folder / name) for name in subfolders(folder)}
         return {name: files for name, files in objects.items() if files}
     images = list_images(folder)
     if kind == "colours":
@@ -164,11 +165,6 @@ def _objects(folder: Path, kind: str) -> Objects:
             raise ValueError(f"{path}: expected FRAME_OBJECT{path.suffix} with --kind files.")
         by_object.setdefault(own, {})[frame] = path
     return by_object
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    found = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    return sorted(found, key=lambda path: natural_key(path.name))
 
 
 def _read(path: Path) -> Image.Image:

@@ -25,7 +25,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset.disk.frames import list_images, read_rgb
-from dataset.disk.layout import Part, StaticSet, proposals_folder
+from dataset.disk.layout import IMAGES, RESOLUTIONS, Part, StaticSet, proposals_folder
 from dataset.disk.lists import read_names
 from dataset.disk.proposals import (
     STATIC_NAME,
@@ -273,7 +273,7 @@ def _set_job(found: StaticSet) -> Job:
 
 def _training_parts(layout: Layout) -> list[Part]:
     """Return the parts that training can read, if there are any: at 480p or of no named size, fully annotated."""
-    parts = [part for part in layout.parts if part.frames.name in ("480p", "JPEGImages")]
+    parts = [part for part in layout.parts if part.frames.name in (RESOLUTIONS[0], IMAGES)]
     if not parts:
         raise ValueError(
             f"{layout.root} holds no videos that training reads: expected JPEGImages/480p or JPEGImages/VIDEO, found "

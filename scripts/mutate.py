@@ -4,9 +4,10 @@ python scripts/mutate.py --record /tmp/mutants.json
 
 python scripts/mutate.py --record /tmp/mutants.json --seconds 200 --only memory
 
-The changes are those of tests/mutants.json: a file, a text that occurs once in it, what takes its place, and the test
-files that should notice. They are made in a copy of the checkout. A record is gone on with: what it knows is not tried
-again. Exit status: 0 all changes noticed, 1 some survived or could not be tried, 2 nothing could be done.
+The changes are those of tests/mutants.json: a file, a text that occurs once in it, what takes its place, and the tests
+that should notice, as words for pytest. They are made in a copy of the checkout. A record is gone on with: what it
+knows is not tried again. Exit status: 0 all changes noticed, 1 some survived or could not be tried, 2 nothing could be
+done.
 """
 
 import importlib
@@ -41,6 +42,7 @@ _SLOW_IMPORTS: tuple[str, ...] = (
     *("cv2", "av", "scipy.optimize", "tyro", "PIL.Image", "matplotlib.figure", "pytest"),
 )
 PASSES = "passes"
+_NO_PYTEST = 99
 KILLED, SURVIVED, TIMEOUT, INVALID = "killed", "survived", "killed by time", "could not be tried"
 
 
@@ -52,7 +54,6 @@ class MutateConfig:
         record: the JSON file in which outcomes are kept; without it nothing is kept.
         seconds: stop after about so many; 0 goes on to the end.
         only: try only changes of files whose path holds one of these words.
-        trust: take it that the tests pass without any change, instead of running them once to see.
         longest: seconds after which tests that still run count as having noticed (an endless loop).
         mutants: the list of changes.
     """
@@ -60,7 +61,6 @@ class MutateConfig:
     record: Path | None = None
     seconds: float = 0.0
     only: tuple[str, ...] = ()
-    trust: bool = False
     longest: float = 300.0
     mutants: Path = MUTANTS
 
@@ -80,8 +80,6 @@ def main(config: MutateConfig) -> None:
                 continue
             if time.monotonic() > end:
                 break
-            if config.trust:
-                known |= dict.fromkeys(mutant["tests"], PASSES)
             known[key] = try_mutant(checkout, mutant, known, config.longest)
             logger.info("%s: %s", known[key], key)
             if config.record is not None:
@@ -124,12 +122,12 @@ def try_mutant(checkout: Path, mutant: dict[str, Any], known: dict[str, str], lo
     if text.count(mutant["old"]) != 1:
         logger.warning("%s holds %r %d times, expected once", mutant["file"], mutant["old"], text.count(mutant["old"]))
         return INVALID
-    for test in mutant["tests"]:
-        if known.get(test) != PASSES:
-            known[test] = PASSES if run_tests(checkout, [test], longest) == 0 else "fails"
-        if known[test] != PASSES:
-            logger.warning("%s fails without any change", test)
-            return INVALID
+    tests = " ".join(mutant["tests"])
+    if known.get(tests) != PASSES:
+        known[tests] = PASSES if run_tests(checkout, mutant["tests"], longest) == 0 else "fails"
+    if known[tests] != PASSES:
+        logger.warning("%s fails without any change", tests)
+        return INVALID
     before = path.stat()
     path.write_text(text.replace(mutant["old"], mutant["new"]))
     # Compiled code is known to be old by whole seconds and by size, which may both be the same.
@@ -139,11 +137,14 @@ def try_mutant(checkout: Path, mutant: dict[str, Any], known: dict[str, str], lo
     finally:
         path.write_text(text)
         os.utime(path, (before.st_atime, before.st_mtime))
-    return TIMEOUT if status is None else SURVIVED if status == 0 else KILLED
+    return TIMEOUT if status is None else {0: SURVIVED, 1: KILLED, 2: KILLED}.get(status, INVALID)
 
 
 def run_tests(checkout: Path, tests: Sequence[str], longest: float) -> int | None:
-    """Return the status of pytest in a checkout, 0 when all tests passed; None if it took too long."""
+    """Return the status of pytest in a checkout, None if it took too long.
+
+    0: all tests passed; 1: some failed; 2: some could not be imported; else it could not run them.
+    """
     child = os.fork()
     if child == 0:
         _be_pytest(checkout, tests)
@@ -160,7 +161,7 @@ def run_tests(checkout: Path, tests: Sequence[str], longest: float) -> int | Non
 
 def _be_pytest(checkout: Path, tests: Sequence[str]) -> None:
     """Become a process that runs tests and nothing else."""
-    status = 1
+    status = _NO_PYTEST
     try:
         os.setsid()
         os.chdir(checkout)
@@ -173,7 +174,9 @@ def _be_pytest(checkout: Path, tests: Sequence[str]) -> None:
         os.dup2(log, 2)
         logging.getLogger().handlers.clear()
         pytest = importlib.import_module("pytest")
-        status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+        # Its plugins' modules may have been imported by what was imported above.
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        status = int(pytest.main([*options, *tests]))
     finally:
         os._exit(status)
 

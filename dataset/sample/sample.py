@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dataset.disk.layout import davis_base, davis_list, davis_part
 from dataset.sample.scenes import Scene, draw
 from util.files.atomic import atomic_write, set_aside
 from util.files.palette import write_mask
@@ -76,16 +77,18 @@ def _version(root: Path) -> int | None:
 
 
 def _write_all(folder: Path) -> None:
-    trainval = folder / "trainval"
+    base = davis_base(folder, "train")
+    part = davis_part(base)
+    assert part.masks is not None
     for split, scenes in (("train", TRAIN), ("val", VAL)):
-        names = trainval / "ImageSets" / "2017" / f"{split}.txt"
+        names = davis_list(base, "2017", split)
         names.parent.mkdir(parents=True, exist_ok=True)
         names.write_text("".join(f"{name}\n" for name in scenes))
         for name, scene in scenes.items():
             for t, (picture, ids) in enumerate(draw(scene)):
                 _write_pair(
-                    trainval / "JPEGImages" / "480p" / name / f"{t:05d}.jpg",
-                    trainval / "Annotations" / "480p" / name / f"{t:05d}.png",
+                    part.frames / name / f"{t:05d}.jpg",
+                    part.masks / name / f"{t:05d}.png",
                     picture,
                     ids,
                 )

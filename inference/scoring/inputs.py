@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 from dataset.disk.lists import read_lines, read_names
 from dataset.disk.meta import read_json, read_objects
 from inference.scoring.masks import MaskSet, NoMasks, PathLike, SequenceMasks, open_masks
+from util.files.picture import MOST_PIXELS
 
 T = TypeVar("T")
-# The most that PIL opens without an error: twice the number at which it warns.
-MAX_PIXELS = 178_956_970
 _SEEN = {"seen": True, "unseen": False}
 
 
@@ -154,10 +153,10 @@ def frame_problems(gt: SequenceMasks, pred: SequenceMasks, frames: Sequence[str]
         for masks, size in zip((gt, pred), sizes, strict=True):
             if size is None:
                 problems.append(f"{masks.place(frame)} is not a PNG file")
-            elif size[0] * size[1] > MAX_PIXELS:
+            elif size[0] * size[1] > MOST_PIXELS:
                 problems.append(
                     f"{masks.place(frame)} says that it has {size[0]}x{size[1]} pixels; masks of more than "
-                    f"{MAX_PIXELS:,} are not read"
+                    f"{MOST_PIXELS:,} are not read"
                 )
         if None not in sizes and sizes[0] != sizes[1]:
             (width, height), (gt_width, gt_height) = sizes[1] or (0, 0), sizes[0] or (0, 0)

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from dataset.disk.frames import natural_key
+from dataset.disk.layout import MASKS, RESOLUTIONS
 from dataset.disk.lists import subfolders
 from inference.output.coco import CocoMasks, read_coco
 from util.files.palette import object_ids, read_mask
@@ -17,7 +18,7 @@ from util.files.palette import object_ids, read_mask
 PathLike = str | os.PathLike[str]
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 # Folders on the way from a data set's root to its masks.
-_ON_THE_WAY = ("Annotations", "480p", "Full-Resolution")
+_ON_THE_WAY = (MASKS, *RESOLUTIONS)
 
 
 @dataclass(frozen=True)

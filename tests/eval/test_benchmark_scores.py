@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inference.report import read_json
 from inference.scoring.folders import score_pair
 from inference.scoring.inputs import ScoreTask
 from tests.support.benchmarks import WRITERS
-from tests.support.eval_runs import evaluate
+from tests.support.eval_runs import D16, evaluate
+from util.files.palette import read_mask, write_mask
 
 COLUMNS = {
     "lvos": ("J&F", "J", "F", "V"),
@@ -18,6 +20,21 @@ COLUMNS = {
     "sav": ("J&F", "J", "F"),
 }
 TRUTH = {"lvos": "valid", "lvos2": "valid", "vost": "Annotations", "burst": "val", "sav": "sav_val/Annotations_6fps"}
+
+
+def test_davis_2016_is_scored_as_one_object() -> None:
+    # The sequences show two objects; predicted is their union, under other ids, and something else at both ends.
+    truth = Path("davis/trainval/Annotations/480p")
+    for folder in truth.iterdir():
+        files = sorted(folder.iterdir())
+        for file in files:
+            mask = read_mask(file)
+            assert {1, 2} <= set(mask.ravel().tolist())
+            union = np.where(mask > 0, 7, 0) if file not in (files[0], files[-1]) else np.where(mask > 0, 0, 1)
+            write_mask(Path("out") / folder.name / file.name, union.astype(np.uint8))
+    evaluate(*D16, "--output", "out", "--score_only")
+    report = read_json("out/scores.json")
+    assert report.mean["J&F"] == 1 and all(list(objects) == [1] for objects in report.sequences.values())
 
 
 @pytest.mark.parametrize("dataset", COLUMNS)

@@ -134,6 +134,16 @@ def test_single_object_is_all_that_is_not_zero(tmp_path: Path) -> None:
         score_folders(gt, pred)
 
 
+def test_the_first_and_last_frame_of_single_objects_do_not_count(tmp_path: Path) -> None:
+    one, other = frame(id255=(0, 0)), frame(id1=(12, 20))
+    gt, pred = (
+        save(tmp_path / "gt", {"ant": [one] * 5}),
+        save(tmp_path / "pred", {"ant": [other, one, one, one, other]}),
+    )
+    report = score_folders(gt, pred, single_object=True)
+    assert report.mean["J&F"] == 1 and list(report.frames["ant"][1]["J"]) == ["00001", "00002", "00003"]
+
+
 def test_ids_above_255(tmp_path: Path) -> None:
     masks = [np.where(frame(id1=(2, 2)) > 0, 40000, 0).astype(np.uint16)] * 3
     for root in ("gt", "pred"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.bombs import write_bomb
 from util.files import palette
 from util.files.palette import davis_palette, object_ids, overlay, read_mask, write_mask
 
@@ -161,3 +162,9 @@ def test_object_ids_of_both_widths() -> None:
     assert object_ids(np.array([[0, 7], [255, 7]], np.uint8)) == [7, 255]
     assert object_ids(np.array([[0, 7], [40000, 300]], np.uint16)) == [7, 300, 40000]
     assert object_ids(np.zeros((2, 2), np.uint8)) == []
+
+
+def test_headers_that_promise_too_much(tmp_path: Path) -> None:
+    write_bomb(tmp_path / "bomb.png", 50000, 50000)
+    with pytest.raises(ValueError, match=r"mask .*bomb\.png .*pixels"):
+        read_mask(tmp_path / "bomb.png")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from dataset.disk.lists import check_name
@@ -72,11 +72,11 @@ def _sequence(path: Path, entry: Mapping[str, Any]) -> BurstSequence:
     where = f"{path}, {entry['dataset']}/{entry['seq_name']}"
     size = int(entry["height"]), int(entry["width"])
     images = [_file_name(image, where) for image in entry["all_image_paths"]]
-    annotated = [PurePosixPath(_file_name(image, where)).stem for image in entry["annotated_image_paths"]]
+    annotated = [stem_of(_file_name(image, where)) for image in entry["annotated_image_paths"]]
     segmentations = entry["segmentations"]
     if len(set(annotated)) != len(segmentations) or len(set(images)) != len(images):
         raise ValueError(f"{where}: {len(set(annotated))} annotated images and {len(segmentations)} with masks.")
-    strange = sorted(set(annotated) - {PurePosixPath(image).stem for image in images})
+    strange = sorted(set(annotated) - {stem_of(image) for image in images})
     if strange:
         raise ValueError(f"{where}: all_image_paths lacks {len(strange)} annotated images, such as {strange[0]}.")
     return BurstSequence(
@@ -98,4 +98,9 @@ def _counts(tracks: Mapping[str, Mapping[str, Any]]) -> dict[int, bytes]:
 
 def _file_name(image: object, where: str) -> str:
     """Return an image's file name; a path's folders, which repeat the sequence's, do not count."""
-    return check_name(PurePosixPath(str(image)).name, where)
+    return check_name(str(image).rpartition("/")[2], where)
+
+
+def stem_of(image: str) -> str:
+    """Return a file name without its suffix."""
+    return image.rpartition(".")[0] or image

@@ -1,6 +1,7 @@
 """Frames of a video as RGB pictures, one at a time: from a folder of images; films lie in `dataset.disk.films`."""
 
 import logging
+import os
 import re
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -58,7 +59,9 @@ class FolderFrames:
         """
         self.path = path
         self._files = list_images(path) if images is None else {Path(name).stem: path / name for name in images}
-        missing = [] if images is None else [file.name for file in self._files.values() if not file.is_file()]
+        # One listing, not a look at every file: BURST has a million.
+        there = set(os.listdir(path)) if images is not None and path.is_dir() else set()
+        missing = [name for name in images or () if name not in there]
         if missing:
             raise FileNotFoundError(f"{path} lacks {len(missing)} of {len(self._files)} frames, such as {missing[0]}.")
         if not self._files:

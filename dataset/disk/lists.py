@@ -1,10 +1,12 @@
 """Names of videos, from lists and from folders: each is a single folder's name, whoever wrote the list."""
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from dataset.disk.frames import natural_key
 
+_PLAIN = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]*")
 _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -44,6 +46,8 @@ def check_name(name: object, where: str) -> str:
 
     Raises ValueError, with `where` it was read, for a path, a hidden name, or none at all.
     """
+    if isinstance(name, str) and _PLAIN.fullmatch(name):  # nearly all; BURST's files hold a million names
+        return name
     single = isinstance(name, str) and PurePosixPath(name).name == name == PureWindowsPath(name).name
     if not isinstance(name, str) or not single or name[:1] in ("", ".") or not name.isprintable():
         raise ValueError(f"{where}: {name!r} is no plain name. Expected that of a file or folder, without a path.")

@@ -58,8 +58,6 @@ NOT_MIRRORED_YET: set[str] = {
     "inference/interface.py",
     "inference/memory/long_term.py",
     "inference/memory/objects.py",
-    "inference/scoring/official.py",
-    "inference/scoring/sequences.py",
     "util/config/choices.py",
     "util/files/archive.py",
     "util/files/web_page.py",

@@ -14,6 +14,21 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 
+from util import cli
+from util.config.plan import RunPlan, plan_run
+
+DESCRIPTION = """Train a network: --model, --size and --stage choose a preset; all other flags replace values of it.
+
+python train.py --model xmem --stage 03
+python train.py --model stcn --size tiny --stage 2 --dataset sample
+python train.py --resume latest
+
+With torchrun, processes share the clips of each step."""
+
+if __name__ == "__main__":  # a typo is answered before PyTorch is imported, which takes seconds
+    with cli.program():
+        plan_run(sys.argv[1:], "train.py", DESCRIPTION)
+
 import torch
 from torch import Tensor
 
@@ -32,10 +47,8 @@ from model.network import ClipKeys, ClipOutput
 from model.training.optim import learning_rate, set_learning_rate
 from model.training.start import build_state, check_network, find_start
 from model.training.state import TrainState, progress, save, weights_payload
-from util import cli
 from util.config.check import check_correspondence, check_ranges
 from util.config.plain import plain
-from util.config.plan import RunPlan, plan_run
 from util.config.train import TrainConfig
 from util.device import autocast, select_device
 from util.files.checkpoint import save_checkpoint
@@ -50,12 +63,6 @@ from util.run.provenance import run_facts
 from util.run.stop import StopRequest, stop_signals
 
 logger = logging.getLogger(__name__)
-
-DESCRIPTION = (
-    "Train a network. --model, --size and --stage choose a preset; every other flag replaces one of its values. "
-    "With torchrun, processes share the clips of each step. Examples: train.py --model xmem --stage 03; "
-    "train.py --model stcn --size tiny --stage 2 --dataset sample; train.py --resume latest."
-)
 
 
 def command_line(arguments: Sequence[str] | None = None) -> None:

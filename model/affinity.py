@@ -143,11 +143,12 @@ def _top_k(scores_PN: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Values and indices of the `k` largest of each row, in any order.
 
     The columns are cut into `N / g` classes of `g` columns. The `k` best columns lie in the `k` classes with the
-    largest maxima, so only those are searched; with g = sqrt(N / k) both searches are equally small.
+    largest maxima, so only those are searched; with g = sqrt(N / k) both searches are equally small. A GPU searches all
+    columns at once, and would rather start few kernels.
     """
     elements = scores_PN.shape[1]
     group = math.isqrt(elements // k)
-    if group < 2:
+    if group < 2 or scores_PN.device.type == "cuda":
         values, index = scores_PN.topk(k, dim=1, sorted=False)
         return values, index
     classes = elements // group

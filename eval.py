@@ -256,9 +256,8 @@ def describe_task(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[
         source = {"video": str(config.video), "masks": digest(masks) if masks else ""}
     else:
         source = {"dataset": evaluation.name}
-    given = {"resegment_given": config.resegment_given}
-    written = {"save_all": config.save_all, "save_probs": config.save_probs, "overlay": config.overlay}
-    return {**source, **given, **written, "format": config.format}
+    flags = ("resegment_given", "save_all", "save_probs", "overlay", "format")
+    return source | {name: getattr(config, name) for name in flags}
 
 
 def open_writer(config: EvalConfig, video: Video, output: Path) -> AbstractContextManager[ResultWriter | None]:

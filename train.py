@@ -173,13 +173,8 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
             # Validate: then the checkpoint is written again, with the best score so far.
             if due.validation:
                 over = judge(state, config, log, stop) or over
-    logger.info(
-        "stage %s: %d steps in %.1f minutes; weights in %s",
-        config.stage,
-        state.step,
-        state.seconds / 60,
-        config.folder() / LAST,
-    )
+    minutes, weights = state.seconds / 60, config.folder() / LAST
+    logger.info("stage %s: %d steps in %.1f minutes; weights in %s", config.stage, state.step, minutes, weights)
 
 
 def load_parts(batches: Iterator[ClipBatch], count: int) -> tuple[list[ClipBatch], Exception | None]:

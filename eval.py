@@ -1,15 +1,10 @@
 """Segment a benchmark or a video of one's own, score the masks, pack them for a server: or any of these alone.
 
 python eval.py --dataset chair --score --overlay
-
 python eval.py --dataset d17 --checkpoint XMem.pth --score
-
 python eval.py --dataset d17 --split test-dev --checkpoint XMem.pth --zip
-
 python eval.py --video clip.mp4 --mask first.png --checkpoint XMem.pth --overlay
-
 torchrun --nproc_per_node=4 eval.py --dataset y19 --checkpoint XMem.pth --zip
-
 python eval.py --score_only --truth Annotations --masks results
 """
 

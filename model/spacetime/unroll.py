@@ -1,4 +1,4 @@
-"""Unrolls a network over a batch of training clips; the only module that DDP wraps."""
+"""Unrolls STCN or XMem over a batch of training clips: what is trained, and what DDP wraps (`model.training.start`)."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.affinity import readout, similarity, softmax_affinity
+from model.affinity import keep_best_queries, readout, similarity, softmax_affinity
 from model.network import ClipKeys, ClipOutput
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 from model.spacetime.plan import FramePlan, draw_plan, place_plan
-from model.twoframe.matching import keep_best_queries
 from util.config.data import ClipConfig
 from util.device import upload
 

@@ -93,6 +93,9 @@ def test_gradients_are_clipped_and_batch_norm_frozen() -> None:
     assert clip_gradient(layer.parameters(), 0.0).item() == pytest.approx(5) and layer.weight.grad[0, 1] == 4
     assert clip_gradient(layer.parameters(), 1.0).item() == pytest.approx(5)
     torch.testing.assert_close(layer.weight.grad, torch.tensor([[0.6, 0.8]]), atol=1e-5, rtol=0)
+    layer.weight.grad = torch.tensor([[0.3, 0.4]])
+    assert clip_gradient(layer.parameters(), 1.0).item() == pytest.approx(0.5)
+    torch.testing.assert_close(layer.weight.grad, torch.tensor([[0.3, 0.4]]))  # a small one is not made larger
     block = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.BatchNorm2d(1)).train()
     freeze_batch_norm(block)
     block(torch.randn(4, 1, 2, 2))

@@ -83,14 +83,19 @@ def test_folders_made_for_a_lock_go_with_it_unless_they_hold_something(tmp_path:
     assert (tmp_path / "a" / "kept").exists() and not path.parent.exists()
 
 
-def test_a_file_that_its_holder_has_just_removed_locks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_its_holder_has_just_removed_locks_nothing(
+    replaced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, tries = tmp_path / "x.lock", []
     real = lock._try_lock
 
     def late(file: lock.TextIOWrapper) -> bool:
         tries.append(file)
         if len(tries) == 1:
-            path.unlink()
+            path.rename(tmp_path / "old")  # so that the new file cannot have its number
+            if replaced:
+                path.touch()
         return real(file)
 
     monkeypatch.setattr(lock, "_try_lock", late)

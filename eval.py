@@ -1,15 +1,10 @@
 """Segment a benchmark or a video of one's own, score the masks, pack them for a server: or any of these alone.
 
 python eval.py --dataset chair --score --overlay
-
 python eval.py --dataset d17 --checkpoint XMem.pth --score
-
 python eval.py --dataset d17 --split test-dev --checkpoint XMem.pth --zip
-
 python eval.py --video clip.mp4 --mask first.png --checkpoint XMem.pth --overlay
-
 torchrun --nproc_per_node=4 eval.py --dataset y19 --checkpoint XMem.pth --zip
-
 python eval.py --score_only --truth Annotations --masks results
 """
 
@@ -21,12 +16,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from inference.eval_config import EvalConfig, check_abilities, check_flags, parse
+from util import cli
+
+if __name__ == "__main__":  # a typo is answered before PyTorch is imported, which takes seconds
+    with cli.program():
+        check_flags(parse(sys.argv[1:], "eval.py", __doc__ or ""))
+
 import progressbar
 import torch
 
 from dataset.evaluate.protocols import EvaluationSet, find_evaluation_set
 from dataset.evaluate.video import Video, open_video, open_videos
-from inference.eval_config import EvalConfig, check_abilities, check_flags, parse
 from inference.eval_places import SCORES, archive_of, check_places, inputs, output_folder, places, written_places
 from inference.output.finished import is_finished, remove_left_over
 from inference.output.places import FOLDER, check_apart, claim, is_apart
@@ -42,12 +43,11 @@ from model import box
 from model.build import build_model
 from model.network import VOSNetwork
 from model.weights import load_checkpoint
-from util import cli
 from util.device import peak_memory_bytes, resolve_precision, select_device
 from util.files.hub import local_checkpoint
 from util.parallel import distributed
 from util.run.claim import claim as alone
-from util.run.progress import CurrentStderr
+from util.run.progress import CurrentStderr, bar_kind
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def segment(
     # Work: each process takes videos with about as many frames in all.
     todo = [video for video in videos if video.name not in results]
     mine = [todo[job] for job in distributed.share([len(video) for video in todo])[distributed.rank()]]
-    kind = progressbar.ProgressBar if distributed.is_main() and mine else progressbar.NullBar
+    kind = bar_kind(shown=distributed.is_main() and bool(mine))
     with kind(max_value=sum(len(video) for video in mine), fd=CurrentStderr()) as bar:
         done = 0
         for video in mine:
@@ -251,9 +251,8 @@ def describe_task(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[
         source = {"video": str(config.video), "masks": digest(masks) if masks else ""}
     else:
         source = {"dataset": evaluation.name}
-    given = {"resegment_given": config.resegment_given}
-    written = {"save_all": config.save_all, "save_probs": config.save_probs, "overlay": config.overlay}
-    return {**source, **given, **written, "format": config.format}
+    flags = ("resegment_given", "save_all", "save_probs", "overlay", "format")
+    return source | {name: getattr(config, name) for name in flags}
 
 
 def open_writer(config: EvalConfig, video: Video, output: Path) -> AbstractContextManager[ResultWriter | None]:

@@ -11,6 +11,7 @@ from inference.scoring.official import require_official
 from model import box
 from util import cli
 from util.config.plain import with_defaults
+from util.config.presets import PRESETS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,7 @@ def parse(words: Sequence[str], prog: str, description: str) -> EvalConfig:
     rules = published_rules(given.get("dataset", ""), given.get("split", EvalConfig.split))
     uses_box = "model" not in given and given.get("checkpoint", box.NAME) == box.NAME
     usual = EvalConfig(size=box.SIZE if uses_box else rules.size, inference=InferenceConfig(mem_every=rules.mem_every))
-    return cli.parse(with_defaults(usual), prog, description, words)
+    return cli.parse(with_defaults(usual), prog, description, words, {"dataset": DATASETS, "model": PRESETS})
 
 
 def check_flags(config: EvalConfig) -> None:

@@ -98,6 +98,11 @@ def open_validation(config: ValidationConfig) -> tuple[EvaluationSet, list[Video
             f"--val_dataset: {evaluation.name} has no complete ground truth to validate on: choose d16, d17, sample, "
             "or one's own in DAVIS-2017's layout as d17 with --val_root."
         )
+    if evaluation.metric != "davis":
+        raise ValueError(
+            f"--val_dataset: {evaluation.name} is scored in its own way ({evaluation.metric}), training validates by "
+            "DAVIS's J&F: choose d16, d17, mose, or one's own in DAVIS-2017's layout; eval.py --score does the rest."
+        )
     if config.val_list is not None:
         has = evaluation.videos.__contains__
         names = read_video_list("--val_list:", config.val_list, evaluation.name, has)

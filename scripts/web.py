@@ -23,10 +23,11 @@ from dataset.sample.sample import CHAIR
 from inference.config import InferenceConfig
 from inference.output.record import digest
 from inference.segmenter import build_segmenter
-from model.box import checkpoint_path
+from model import box
 from model.weights import load_checkpoint
 from util.cli import run
 from util.device import select_device
+from util.files.hub import local_checkpoint
 
 if TYPE_CHECKING:
     from inference.web.worker import Network
@@ -44,8 +45,9 @@ class WebConfig:
     """The trained network (default: the small one that comes with the project)."""
     sessions: Path = Path("sessions")
     """The folder of sessions, one folder each, which can be opened again."""
-    size: int = 240
-    """Pixels of the shorter side at which the network works in new sessions; -1 is the film's own."""
+    size: int | None = None
+    """Pixels of the shorter side at which the network works in new sessions (default: 240 with the small network that
+    comes with the project, else 480); -1 is the film's own."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:INDEX or mps."""
     host: str = "127.0.0.1"
@@ -70,7 +72,9 @@ def main(config: WebConfig) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     events = Events()
     worker = Worker(lambda: load(config), events)
-    studio = Studio(config.sessions, worker, events, config.size, CHAIR / "JPEGImages" / "chair")
+    usual = box.SIZE if str(config.checkpoint) == box.NAME else 480
+    size = usual if config.size is None else config.size
+    studio = Studio(config.sessions, worker, events, size, CHAIR / "JPEGImages" / "chair")
     if config.clip:
         studio.open_path(config.clip[0])
     listener = listen(config.host, config.port)
@@ -78,7 +82,8 @@ def main(config: WebConfig) -> None:
     port = listener.getsockname()[1]
     remote = config.host not in _LOOPBACK
     hosts = frozenset([*_LOOPBACK, config.host, *([socket.gethostname()] if remote else [])])
-    name = f"[{config.host}]" if ":" in config.host else config.host
+    host = socket.gethostname() if config.host in ("0.0.0.0", "::") else config.host
+    name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{port}/{token}/"
     print(address, flush=True)
     if config.browser:
@@ -110,7 +115,7 @@ def check(config: WebConfig) -> None:
         )
     if not 0 <= config.port <= 65535:
         raise ValueError(f"--port {config.port}: expected 0 to 65535")
-    if config.size != -1 and not 64 <= config.size <= 2160:
+    if config.size not in (None, -1) and not 64 <= config.size <= 2160:
         raise ValueError(f"--size {config.size}: expected 64 to 2160 pixels, or -1 for the film's own")
 
 
@@ -130,7 +135,7 @@ def load(config: WebConfig) -> "Network":
     """Load the network."""
     from inference.web.worker import Network
 
-    path = checkpoint_path(config.checkpoint)
+    path = local_checkpoint(box.checkpoint_path(config.checkpoint))
     origin = digest(path)  # first, since it names a missing file
     segmenter = build_segmenter(load_checkpoint(path), InferenceConfig(), select_device(config.device))
     return Network(name=path.stem, origin=origin, segmenter=segmenter)

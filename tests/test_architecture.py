@@ -29,7 +29,6 @@ TOO_LONG: set[str] = {
     "tests/dataset/train/test_render_paired.py",
 }
 TOO_MANY_PARAMETERS: set[str] = {
-    "model/spacetime/unroll.py: _remember",
     "dataset/train/render.py: render_clip",
     "inference/report.py: score_folders",
     "inference/propagate.py: segment_video",
@@ -55,12 +54,10 @@ NOT_MIRRORED_YET: set[str] = {
     "inference/inputs.py",
     "inference/interface.py",
     "inference/memory/long_term.py",
-    "inference/memory/objects.py",
-    "inference/scoring/official.py",
-    "inference/scoring/sequences.py",
     "util/config/choices.py",
     "util/files/archive.py",
     "util/files/web_page.py",
+    "util/parallel/environment.py",
     "util/parallel/workers.py",
 }
 

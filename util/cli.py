@@ -9,16 +9,18 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_type_hints
 
 import tyro
 
-from util.parallel.distributed import is_main, rank
+from util.parallel.environment import is_main, rank
 
 C = TypeVar("C")
 DEBUG_VARIABLE = "CORRVOS_DEBUG"
 _TYRO_OPTIONS = (tyro.conf.OmitArgPrefixes,)
+_METAVARS: dict[Any, str] = {Path: "PATH", str: "TEXT", int: "INT", float: "FLOAT"}
 
 
 def run(
@@ -52,16 +54,25 @@ def program() -> Iterator[None]:
             raise SystemExit(130) from None
 
 
-def parse(config: type[C], prog: str, description: str, arguments: Sequence[str] | None = None) -> C:
-    """Parse `arguments` (default: the process's) into `config`; exits with status 2 and one line if they are wrong."""
+def parse(
+    config: type[C],
+    prog: str,
+    description: str,
+    arguments: Sequence[str] | None = None,
+    choices: Mapping[str, Iterable[str]] | None = None,
+) -> C:
+    """Parse `arguments` (default: the process's) into `config`; exits with status 2 and one line if they are wrong.
+
+    `choices` are values of flags that the help is to list; `config` or the program checks them.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
             parsed, unknown = tyro.cli(
-                config,
+                helpful(config, choices or {}),
                 prog=prog,
-                description=description,
+                description=_with_examples(description),
                 args=words,
                 use_underscores=True,
                 return_unknown_args=True,
@@ -75,7 +86,55 @@ def parse(config: type[C], prog: str, description: str, arguments: Sequence[str]
         fail(f"{message}; {prog} --help lists the flags")
     if unknown:
         fail(f"{_unknown(unknown[0], flag_names(config))}; {prog} --help lists the flags")
-    return parsed
+    return _as(config, parsed)
+
+
+def helpful(config: type[C], choices: Mapping[str, Iterable[str]]) -> type[C]:
+    """Return a subclass whose help is plainer than tyro's: PATH for `{None}|PATH`, and no default that says nothing."""
+    members: list[tuple[str, Any, Any]] = []
+    for item in dataclasses.fields(config):  # type: ignore[arg-type]
+        hint, default = get_type_hints(config, include_extras=True)[item.name], item.default
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            group = helpful(_group(item, hint), choices)
+            members.append((item.name, group, dataclasses.field(default_factory=group)))
+            continue
+        options: dict[str, Any] = {"help_behavior_hint": ""} if default is None or default == () else {}
+        if item.name in choices:
+            options["metavar"] = f"{{{','.join(choices[item.name])}}}"
+        elif type(None) in get_args(hint):
+            kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+            if len(kinds) == 1 and kinds[0] in _METAVARS:
+                options["metavar"] = _METAVARS[kinds[0]]
+        described = Annotated[hint, tyro.conf.arg(**options)] if options else hint
+        members.append((item.name, described, _same_default(item)))
+    frozen = config.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    return dataclasses.make_dataclass(config.__name__, members, bases=(config,), frozen=frozen, kw_only=True)
+
+
+def _group(item: dataclasses.Field[Any], hint: type[Any]) -> type[Any]:
+    """Return the class of a nested configuration: that of its default, which may be one with other defaults."""
+    return hint if item.default_factory is dataclasses.MISSING else type(item.default_factory())
+
+
+def _as(config: type[C], parsed: Any) -> C:
+    """Return what was parsed as a configuration of the class that was asked for."""
+    hints, values = get_type_hints(config), {}
+    for item in dataclasses.fields(config):  # type: ignore[arg-type]
+        hint, value = hints[item.name], getattr(parsed, item.name)
+        values[item.name] = _as(_group(item, hint), value) if dataclasses.is_dataclass(value) else value
+    return config(**values)
+
+
+def _with_examples(description: str) -> str:
+    """Return a text whose examples, lines that begin with `python` or `torchrun`, stay lines of their own."""
+    indented = re.sub(r"(?m)^(?=python |torchrun )", "    ", description)
+    return re.sub(r"(?m)(^    .*)\n\n(?=    )", r"\1\n", indented)
+
+
+def _same_default(item: dataclasses.Field[Any]) -> Any:
+    if item.default_factory is not dataclasses.MISSING:
+        return dataclasses.field(default_factory=item.default_factory)
+    return dataclasses.field() if item.default is dataclasses.MISSING else dataclasses.field(default=item.default)
 
 
 def given(words: Sequence[str], names: Collection[str]) -> dict[str, str]:

@@ -167,7 +167,9 @@ def find_evaluation_set(
     path = row.root if root is None else Path(root)
     if row.made is not None:
         row.made(path)
-    require_folder(path, f"data set {key}", "Download it there or give its root.")
+    require_folder(
+        path, f"data set {key}", "Give its place with --root, or get it: python scripts/download_datasets.py says how."
+    )
     found = row.find(Query(dataset=key, split=split, root=path, sparse=sparse))
     assert found.part.masks is not None
     return EvaluationSet(

@@ -1,5 +1,6 @@
 """From a run's configuration to its loader of clip batches; a bad file stops it, or the next clip is taken by rule."""
 
+import atexit
 import logging
 import multiprocessing
 import multiprocessing.process
@@ -79,6 +80,9 @@ def build_loader(config: TrainConfig, device: torch.device, first_step: int = 0)
     # Every core has a worker or the training itself: OpenCV's threads would only get in the way.
     cv2.setNumThreads(0)
     workers = config.data.num_workers
+    if workers:
+        atexit.unregister(_end_workers)
+        atexit.register(_end_workers)
     return DataLoader(
         ClipDataset(sources, config),  # type: ignore[arg-type]
         batch_sampler=StepSampler(stream, first_step, shard),  # type: ignore[arg-type]
@@ -113,6 +117,13 @@ def read_batches(loader: "DataLoader[ClipBatch]") -> Generator[ClipBatch, None, 
     finally:
         for worker in workers:  # they ignore SIGTERM, hold nothing and would only finish a clip that nobody wants
             worker.kill()
+
+
+def _end_workers() -> None:
+    """Kill what loaders have left at the end of the program: asked by SIGTERM, which they ignore, they would stay."""
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def _ends(workers: Sequence[multiprocessing.process.BaseProcess]) -> str:

@@ -112,6 +112,10 @@ def open_with(find: Callable[[str, Path, int], VideoSource]) -> Callable[[str, C
 
 def open_sav(name: str, choice: Choice) -> Sequence[Source]:
     """Open SA-V's training set, each video once a pass: its files would have to be read to count their frames."""
+    if choice.by_frame:
+        logger.warning(
+            "%s: each of its videos counts once, not by its frames; --set_weights %s=N changes it", name, name
+        )
     return open_with(find_sav)(name, replace(choice, by_frame=False))
 
 

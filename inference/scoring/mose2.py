@@ -44,8 +44,8 @@ def score_mose2(task: ScoreTask) -> Report:
 
     The first and the last frame are not scored. J is (I + 1) / (U + 1): a total miss is not quite 0. F_dot matches
     boundaries within w pixels, F within c = 0.008 times the diagonal; w is a tenth of the root of the object's true
-    area in that frame, rounded up (of an object that is not there: of the diagonal), at most c. Where w reaches c, both
-    use c without rounding, and the disk is then off its centre as in `metrics.boundary_within`; else F rounds c up.
+    area in that frame, rounded up, at most c. Where w reaches c, both use c without rounding, and the disk is then off
+    its centre as in `metrics.boundary_within`; else F rounds c up.
 
     Disappearance is J&F_dot over runs of frames in which the object is not there (a run that starts at the first scored
     frame does not count), reappearance over the stretches that follow any such run, the first included: means over
@@ -102,9 +102,8 @@ def frame_scores(gt: np.ndarray, pred: np.ndarray) -> tuple[float, float, float]
     """Return J, F_dot and F of one pair of masks [H,W] bool."""
     area, union = int(np.count_nonzero(gt)), int(np.count_nonzero(gt | pred))
     jaccard = (int(np.count_nonzero(gt & pred)) + 1) / (union + 1)
-    diagonal = float(np.linalg.norm(gt.shape))
-    largest = _BOUND * diagonal
-    own = math.ceil(_AREA_BOUND * (math.sqrt(area) if area else diagonal))
+    largest = _BOUND * float(np.linalg.norm(gt.shape))
+    own = math.ceil(_AREA_BOUND * math.sqrt(area))  # without an area there is no boundary, and no radius matters
     if own >= largest:
         [same] = boundary_within(gt, pred, [largest])
         return jaccard, same, same

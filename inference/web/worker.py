@@ -138,7 +138,8 @@ class Worker:
         refused = []
         for direction in run.directions:
             try:
-                plan = run.session.begin(direction, run.frame)
+                with run.session.lock:
+                    plan = *run.session.begin(direction, run.frame), run.session.epoch
             except ValueError as error:  # the other direction may have something to do
                 refused.append(error)
                 continue
@@ -170,12 +171,13 @@ class _PassRun:
         self._snapshots = Snapshots(session.folder / "snapshots")
         self._times: deque[float] = deque([time.monotonic()], maxlen=_RECENT)
 
-    def go(self, anchor: int, wanted: int) -> None:
-        """Run from `anchor`, or the newest snapshot, and keep the results from frame `wanted` on."""
+    def go(self, anchor: int, wanted: int, epoch: int) -> None:
+        """Run from `anchor`, or the newest snapshot, and keep the results from frame `wanted` on.
+
+        A change of the session since its `epoch` ends the run.
+        """
         session, direction, step = self._session, self._direction, STEP[self._direction]
-        with session.lock:
-            epoch = session.epoch
-            masks = session.masks_ahead(direction, anchor)
+        masks = session.masks_ahead(direction, anchor)
         end = len(session.film) - 1 if step > 0 else 0
         begin = self._restore(anchor, wanted, masks)
         size = self._size(masks)

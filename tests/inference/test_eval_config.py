@@ -53,3 +53,19 @@ def test_flags_that_are_given_count() -> None:
 def test_a_value_out_of_range_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     message = error_of(lambda: settings("--mem_every", "0"), capsys)
     assert message == "error: mem_every=0: expected at least 1; eval.py --help lists the flags"
+
+
+def test_the_help_reads_well(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(
+            ["--checkpoint", "XMem.pth", "--help"],
+            "eval.py",
+            "Segments.\n\npython eval.py --a\n\npython eval.py --b\npython eval.py --c",
+        )
+    shown = capsys.readouterr().out
+    assert "    python eval.py --a\n    python eval.py --b\n    python eval.py --c\n" in shown
+    assert "--dataset {d16,d17,y18,y19,lv1,lv3,g,sample," in shown and "--root PATH" in shown
+    assert "--model {xmem,stcn,stcn-corr,bmvos,emvos}" in shown
+    for nonsense in ("{None}", "(default: )", "(default: None)"):
+        assert nonsense not in shown
+    assert "(default: 480)" in shown and "(default: softmax)" in shown

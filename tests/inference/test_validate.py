@@ -17,6 +17,7 @@ from inference.propagate import build_variants, propagate
 from inference.report import score_folders
 from inference.validate import FIGURES, open_validation, validate
 from model.spacetime.network import SpaceTimeNetwork
+from tests.support.benchmarks import write_vost
 from tests.support.paths import ROOT
 from tests.support.toy_videos import toy_model, write_davis, write_video
 from util.config.train import ValidationConfig
@@ -137,3 +138,7 @@ def test_data_that_cannot_be_validated_on_are_refused(root: Path, tmp_path: Path
     write_video(tmp_path / "g/JPEGImages/x", tmp_path / "g/Annotations/x", 3)
     with pytest.raises(ValueError, match="--val_dataset: g val has no complete ground truth to validate on: choose"):
         open_validation(ValidationConfig(val_dataset="g", val_root=tmp_path / "g"))
+    with pytest.raises(
+        ValueError, match=r"--val_dataset: vost val is scored in its own way \(vost\), training validates"
+    ):
+        open_validation(ValidationConfig(val_dataset="vost", val_root=write_vost(tmp_path / "vost")))

@@ -2,7 +2,7 @@
 
 import torch
 
-from model.aggregate import aggregate
+from model.aggregate import aggregate, soft_odds
 
 
 def test_two_objects_by_hand() -> None:
@@ -28,3 +28,11 @@ def test_an_object_of_probability_zero_changes_little() -> None:
     one = torch.softmax(aggregate(torch.full((1, 1, 1, 1), 0.7)), 1)
     two = torch.softmax(aggregate(torch.tensor([0.7, 0.0]).view(1, 2, 1, 1)), 1)
     torch.testing.assert_close(two[:, :2], one, atol=1e-6, rtol=0)
+
+
+def test_soft_odds_by_hand() -> None:
+    # The background's odds are those of the likeliest object's absence.
+    logit = torch.tensor([-1.0, 2.0, 0.5]).view(1, 3, 1, 1)
+    assert soft_odds(logit).flatten().tolist() == [-2.0, -1.0, 2.0, 0.5]
+    padded = soft_odds(logit, torch.tensor([[True, False, True]])).flatten().tolist()
+    assert padded == [-0.5, -1.0, -torch.inf, 0.5]

@@ -109,7 +109,7 @@ class Client:
         path = f"given/{frame}?objects={about}&version={version}"
         return int(self.json("PUT", path, encode_ids(mask))["version"])
 
-    def wait(self, ready: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
+    def wait(self, ready: Callable[[dict[str, Any]], bool], seconds: float = 240) -> dict[str, Any]:
         """Wait until the state is as wanted."""
         end = time.monotonic() + seconds
         while not ready(state := self.state()):

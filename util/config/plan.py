@@ -9,7 +9,7 @@ from typing import Any
 from util import cli
 from util.config.mixtures import with_mixture
 from util.config.plain import plain, with_defaults
-from util.config.presets import check_chain, preset
+from util.config.presets import PRESETS, check_chain, preset
 from util.config.train import TrainConfig, default_folder
 from util.run.folder import LAST, find_run, read_record
 
@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 # The packaged network (`model.box`) by its name as --checkpoint, and its size.
 _BOX, _BOX_SIZE = "box", "small"
 _USUAL = {"model": "xmem", "size": "base", "stage": "2"}  # what is trained unless the command line says otherwise
+
+
+_CHOICES = {"model": tuple(PRESETS), "size": tuple({size: None for sizes in PRESETS.values() for size in sizes})}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ def plan_run(words: Sequence[str], prog: str, description: str) -> RunPlan:
 
 
 def _parse(defaults: TrainConfig, words: Sequence[str], prog: str, description: str) -> TrainConfig:
-    parsed = cli.parse(with_defaults(defaults), prog, description, words)
+    parsed = cli.parse(with_defaults(defaults), prog, description, words, _CHOICES)
     return replace(parsed, stage=defaults.stage, resume=None)
 
 

@@ -1,6 +1,5 @@
 """The processes that torchrun starts, and what they tell each other. Everything works in one process, too."""
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,33 +10,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from util.parallel.environment import is_main, local_rank, rank, world_size
 from util.parallel.launcher import watch_launcher
+
+__all__ = ["is_main", "local_rank", "rank", "world_size"]  # and all that follows
 
 # Ranks wait for one another at the end of an evaluation, whose shares of work can differ by hours.
 TIMEOUT = timedelta(hours=6)
 T = TypeVar("T")
 # In the messages of gloo and NCCL when a peer is gone.
 _LOST = r"(?i)gloo|nccl|connection (closed|reset)|broken pipe"
-
-
-def rank() -> int:
-    """Return this process's rank among all processes (torchrun's RANK; 0 without torchrun)."""
-    return int(os.environ.get("RANK", "0"))
-
-
-def local_rank() -> int:
-    """Return this process's rank on its machine (torchrun's LOCAL_RANK; 0 without torchrun)."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
-
-
-def world_size() -> int:
-    """Return the number of processes (torchrun's WORLD_SIZE; 1 without torchrun)."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def is_main() -> bool:
-    """Return whether this process logs, scores and packs: rank 0."""
-    return rank() == 0
 
 
 def is_joined() -> bool:

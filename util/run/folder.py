@@ -18,7 +18,6 @@ from typing import Any
 from util.config.plain import from_plain, plain
 from util.config.train import RUNS, TrainConfig
 from util.files.atomic import atomic_write, remove
-from util.files.checkpoint import read_checkpoint, save_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +36,8 @@ def save_step(folder: Path, payload: Mapping[str, Any], step: int, keep: int) ->
     Raises OSError when it cannot be written (disk full); the previous ones are then all there.
     """
     path = folder / f"step-{step:07d}.pth"
+    from util.files.checkpoint import save_checkpoint  # PyTorch, which reading a command line has no use for
+
     save_checkpoint(path, payload)
     with atomic_write(folder / LAST) as temporary:
         try:
@@ -60,6 +61,8 @@ def read_newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     One that is damaged (by a disk; a killed run leaves none) is named in a warning and passed over.
     Raises ValueError when there are some, and all are damaged.
     """
+    from util.files.checkpoint import read_checkpoint  # as in `save_step`
+
     last = folder / LAST
     paths = checkpoints(folder)[::-1] or ([last] if last.is_file() else [])
     fault = None

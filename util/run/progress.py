@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import progressbar
 
@@ -32,10 +32,33 @@ class CurrentStderr(io.TextIOBase):
         return sys.stderr.isatty()
 
 
+class TenthsBar(progressbar.ProgressBar):  # type: ignore[misc]
+    """A bar for a log file: a line for each tenth of the way."""
+
+    _told = -1
+
+    def update(self, value: Any = None, force: bool = False, **variables: Any) -> None:
+        """Show a value if it is in another tenth than the one shown last."""
+        if self.start_time is None:
+            self.start()  # shows the beginning
+        end = self.max_value
+        tenth = int(10 * value / end) if isinstance(value, int | float) and isinstance(end, int | float) and end else -1
+        if tenth > self._told:
+            self._told = tenth
+            super().update(value, force=True, **variables)
+
+
+def bar_kind(shown: bool = True) -> type[progressbar.ProgressBar]:
+    """Return the kind of bar for standard error as it is now: moving, in lines of a log, or none."""
+    if not shown:
+        return progressbar.NullBar
+    return progressbar.ProgressBar if sys.stderr.isatty() else TenthsBar
+
+
 def with_progress(results: Iterable[R], total: int, label: str, units: Callable[[R], int] = lambda _: 1) -> Iterator[R]:
     """Yield the results and show on stderr how many of `total` are done; a result may count for several."""
     done = 0
-    with progressbar.ProgressBar(max_value=max(total, 1), prefix=f"{label} ", fd=CurrentStderr()) as bar:
+    with bar_kind()(max_value=max(total, 1), prefix=f"{label} ", fd=CurrentStderr()) as bar:
         for result in results:
             yield result
             done += units(result)
@@ -52,7 +75,7 @@ def with_speed(
     done, began = 0, time.monotonic()
     text = progressbar.FormatCustomText("  %(speed).2f " + unit + "/s" + _LEFT, {"speed": 0.0, "left": "?"})
     widgets = [f"{label} ", progressbar.SimpleProgress(), " ", progressbar.Bar(), text]
-    with progressbar.ProgressBar(max_value=max(total, 1), widgets=widgets, fd=CurrentStderr()) as bar:
+    with bar_kind()(max_value=max(total, 1), widgets=widgets, fd=CurrentStderr()) as bar:
         for result in results:
             done += units(result)
             seconds = max(time.monotonic() - began, 1e-9)
@@ -74,7 +97,7 @@ class TrainingBar:
         # progressbar's own estimate would count what was done before a resume as done now.
         self._left = progressbar.FormatCustomText(_LEFT, {"left": "?"})
         widgets = [progressbar.Percentage(), " ", self._text, progressbar.Bar(), self._left]
-        kind = progressbar.ProgressBar if shown else progressbar.NullBar
+        kind = progressbar.ProgressBar if shown else progressbar.NullBar  # in a log, too: its lines say how it learns
         self._bar = kind(max_value=_UNITS, widgets=widgets, fd=CurrentStderr())
 
     def show(self, progress: float, step: int, scalars: Mapping[str, float]) -> None:

@@ -22,9 +22,9 @@ export class Timeline {
   }
 
   drawNow() {
-    const { canvas, context, status } = this, ratio = window.devicePixelRatio, count = status.length;
-    const box = canvas.getBoundingClientRect();
-    const width = Math.round(box.width * ratio), height = Math.round(box.height * ratio);
+    const { canvas, context, status } = this, count = status.length;
+    const box = canvas.getBoundingClientRect(), ratio = window.devicePixelRatio * box.height / 32; // of a large font, too
+    const width = Math.round(box.width * window.devicePixelRatio), height = Math.round(box.height * window.devicePixelRatio);
     if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
     context.clearRect(0, 0, width, height);
     if (!count) return;

@@ -168,7 +168,10 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
     root = tmp_path / "DAVIS" / "2017"
     with pytest.raises(FileNotFoundError) as caught:
         open_dataset("d17", root=root)
-    assert str(caught.value) == (f"data set d17: folder {root} does not exist. Download it there or give its root.")
+    assert str(caught.value) == (
+        f"data set d17: folder {root} does not exist. Give its place with --root, or get it: "
+        "python scripts/download_datasets.py says how."
+    )
     write_davis(root / "trainval", ("dogs", "cats"), {0: (1,)})
     with pytest.raises(FileNotFoundError, match="list of videos .*val.txt does not exist. It comes with the data set"):
         open_dataset("d17", root=root)

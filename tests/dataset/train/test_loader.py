@@ -1,6 +1,8 @@
 """Bad files in the middle of training: named, or skipped by rule."""
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,9 @@ import torch
 from dataset.clip import ClipRequest
 from dataset.train.loader import BadSampleError, build_loader, load_clip
 from dataset.train.videos import find_videos
-from tests.support.runs import video_augmentation, video_clip
+from tests.support.bombs import write_bomb, write_jpeg_bomb
+from tests.support.paths import ROOT
+from tests.support.runs import ENVIRONMENT, video_augmentation, video_clip
 from tests.support.toy_videos import write_davis
 from util.config.data import DataConfig
 from util.config.presets import preset
@@ -51,6 +55,37 @@ def test_the_next_clip_is_taken_by_rule_and_the_file_is_named(root: Path, caplog
 def test_the_run_stops_with_the_name_of_the_file(root: Path) -> None:
     with pytest.raises(BadSampleError, match=r"b/0000\d.png is truncated or damaged .* --on_bad_sample skip"):
         load(root, 1, "raise")
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "mask"])
+def test_headers_that_promise_too_much_are_bad_samples(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_davis(tmp_path, {"a": 3, "b": 3, "c": 3}) / "trainval"
+    for path in sorted((root / ("Annotations" if kind == "mask" else "JPEGImages") / "480p/b").iterdir()):
+        if kind == "jpg":
+            path.unlink()
+            write_jpeg_bomb(path.with_suffix(".jpg"))
+        else:
+            write_bomb(path, 50_000, 50_000)
+    assert load(root, 1) == ["toy/c", "toy/c"]
+    assert "bad sample skipped, the next clip of toy is taken: " in caplog.text
+    assert "has too many pixels" in caplog.text
+    with pytest.raises(BadSampleError, match="has too many pixels .* --on_bad_sample skip"):
+        load(root, 1, "raise")
+
+
+def test_a_program_ends_though_its_loader_is_still_there(root: Path) -> None:
+    program = (
+        "import sys; from dataclasses import replace; from pathlib import Path; import torch\n"
+        "from dataset.train.loader import build_loader; from tests.support.runs import small_run\n"
+        "run = small_run(Path(sys.argv[1]), iterations=50)\n"
+        "run = replace(run, data=replace(run.data, num_workers=1, on_bad_sample='skip'))\n"
+        "batches = iter(build_loader(run, torch.device('cpu'))); next(batches); print('ended')\n"
+        "sys.last_value = batches\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(root)], cwd=ROOT, env=ENVIRONMENT, timeout=120)
+    assert done.returncode == 0
 
 
 def test_a_data_set_without_a_good_clip_is_given_up(root: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import train
 from dataset.train.sources import TRAINING_SETS, Choice, TrainingSet, find_sources, open_videos
 from dataset.train.videos import VideoSource
-from tests.support.benchmarks import write_burst, write_lvos, write_mose, write_vost
+from tests.support.benchmarks import write_burst, write_lvos, write_mose, write_sav_train, write_vost
 from tests.support.toy_datasets import add_text, add_video, davis_2017, static_set, youtube
 from util.config.data import DataConfig
 from util.config.plan import plan_run
@@ -138,3 +138,9 @@ def test_recent_sets_by_name(tmp_path: Path) -> None:
     }
     with pytest.raises(FileNotFoundError, match="data set sav: folder .*nowhere does not exist. Give its place"):
         found(dataset=("sav",), set_roots=(f"sav={tmp_path}/nowhere",))
+
+
+def test_films_count_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flags = (f"sav={write_sav_train(tmp_path)}",)
+    assert found(dataset=("sav",), set_roots=flags, set_weights=("sav=40",), by_frame=True) == {"sav": (1, 40)}
+    assert "sav: each of its videos counts once, not by its frames" in caplog.text

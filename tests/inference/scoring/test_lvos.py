@@ -89,8 +89,8 @@ def test_the_variance_is_rounded_to_four_places(tmp_path: Path) -> None:
 
 def test_odd_ranges(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     gt = {"ant": [BOTH] * 6}
-    # 1 promises a frame more than its range has: it counts 0. 2 has two frames: none is left.
-    task = write(tmp_path, gt, gt, ant={1: (1, 26, 7), 2: (1, 6, 2)})
+    # 1 promises a frame more than its range has: it counts 0. 2 and 3 have too few: none is left.
+    task = write(tmp_path, gt, gt, ant={1: (1, 26, 7), 2: (1, 6, 2), 3: (6, 6, 1)})
     with caplog.at_level(logging.WARNING):
         report = score_lvos(task)
     assert "ant: objects of fewer than three frames are left out" in caplog.text

@@ -47,7 +47,7 @@ class Page:
         self.tab = browser.new_page(viewport={"width": 1280, "height": 720})
         self.faults: list[str] = []
         self.tab.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.tab.set_default_timeout(60_000)
+        self.tab.set_default_timeout(240_000)
         self.tab.goto(address)
         self.until("corrvos.state")
 

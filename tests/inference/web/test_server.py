@@ -93,7 +93,7 @@ def test_downloads(page: tuple[Client, Studio]) -> None:
     for kind in ("masks", "overlay", "coco"):
         assert client.request("GET", f"download/{kind}")[0] == 404
         client.act("export", kind=kind)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while client.request("GET", f"download/{kind}")[0] != 200:
             assert time.monotonic() < end
     wanted = results(studio.require().folder)

@@ -43,7 +43,7 @@ def done(session: Session) -> int:
 
 
 def wait(worker: Worker, ready: Callable[[], bool] | None = None) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while worker.busy if ready is None else not ready():
         assert time.monotonic() < end
         time.sleep(0.005)

@@ -26,6 +26,12 @@ def test_sources_by_hand() -> None:
     assert view_sources(flipped[None, None], (4, 4), (4, 4)).tolist() == [[mirrored]]
 
 
+def test_the_centre_of_a_position_decides() -> None:
+    # Moved by less than half a position: each centre still lies in the position of the same number.
+    assert view_sources(window_matrix(7.8, 0, 1, 32)[None, None], (2, 2), (2, 2)).tolist() == [[[0, 1, 2, 3]]]
+    assert view_sources(window_matrix(8.2, 0, 1, 32)[None, None], (2, 2), (2, 2)).tolist() == [[[1, -1, 3, -1]]]
+
+
 def test_sources_outside_the_frame_are_marked() -> None:
     # The view lies one position further right and down than the frame's 2 x 2.
     assert view_sources(window_matrix(16, 16, 1, 32)[None, None], (2, 2), (2, 2)).tolist() == [[[3, -1, -1, -1]]]

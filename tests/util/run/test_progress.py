@@ -1,9 +1,10 @@
 """The progress bars of work done piece by piece, and of a training run."""
 
+import progressbar
 import pytest
 
 import util.run.progress
-from util.run.progress import TrainingBar, time_left, training_bar, with_speed
+from util.run.progress import CurrentStderr, TrainingBar, bar_kind, time_left, training_bar, with_speed
 
 SCALARS = {"loss": 1.234, "iou": 0.5, "data_wait": 0.07}
 
@@ -45,3 +46,17 @@ def test_speed_and_time_left_of_work_in_pieces(
     shown = capsys.readouterr().err
     assert "searching 0 of 16" in shown
     assert "0.80 frames/s  0:00:10 left" in shown  # 8 in 10 s, 8 to go
+
+
+@pytest.mark.parametrize(("total", "lines"), [(237, 11), (5, 6)])
+def test_a_log_file_gets_a_line_for_each_tenth(total: int, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with bar_kind()(max_value=total, fd=CurrentStderr()) as bar:
+        for done in range(1, total + 1):
+            bar.update(done)
+    shown = capsys.readouterr().err.splitlines()
+    assert len(shown) <= lines and "100%" in shown[-1] and shown[0].split()[0] in ("0%", "20%")
+
+
+def test_a_terminal_gets_a_bar_that_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert bar_kind() is progressbar.ProgressBar and bar_kind(shown=False) is progressbar.NullBar

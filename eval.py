@@ -1,15 +1,10 @@
 """Segment a benchmark or a video of one's own, score the masks, pack them for a server: or any of these alone.
 
 python eval.py --dataset chair --score --overlay
-
 python eval.py --dataset d17 --checkpoint XMem.pth --score
-
 python eval.py --dataset d17 --split test-dev --checkpoint XMem.pth --zip
-
 python eval.py --video clip.mp4 --mask first.png --checkpoint XMem.pth --overlay
-
 torchrun --nproc_per_node=4 eval.py --dataset y19 --checkpoint XMem.pth --zip
-
 python eval.py --score_only --truth Annotations --masks results
 """
 
@@ -256,9 +251,8 @@ def describe_task(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[
         source = {"video": str(config.video), "masks": digest(masks) if masks else ""}
     else:
         source = {"dataset": evaluation.name}
-    given = {"resegment_given": config.resegment_given}
-    written = {"save_all": config.save_all, "save_probs": config.save_probs, "overlay": config.overlay}
-    return {**source, **given, **written, "format": config.format}
+    flags = ("resegment_given", "save_all", "save_probs", "overlay", "format")
+    return source | {name: getattr(config, name) for name in flags}
 
 
 def open_writer(config: EvalConfig, video: Video, output: Path) -> AbstractContextManager[ResultWriter | None]:

@@ -1,9 +1,9 @@
-"""Train a network, on one process or, with torchrun, on many.
+"""Train a network, on one process or, with torchrun, on many, which share the clips of each step.
+
+--model, --size and --stage choose a preset; all other flags replace values of it.
 
 python train.py --model xmem --size tiny --stage 2 --dataset sample
-
 torchrun --nproc_per_node=8 train.py --model xmem --stage 03
-
 torchrun --nproc_per_node=8 train.py --resume latest
 """
 
@@ -17,17 +17,9 @@ from contextlib import closing, nullcontext
 from util import cli
 from util.config.plan import RunPlan, plan_run
 
-DESCRIPTION = """Train a network: --model, --size and --stage choose a preset; all other flags replace values of it.
-
-python train.py --model xmem --stage 03
-python train.py --model stcn --size tiny --stage 2 --dataset sample
-python train.py --resume latest
-
-With torchrun, processes share the clips of each step."""
-
 if __name__ == "__main__":  # a typo is answered before PyTorch is imported, which takes seconds
     with cli.program():
-        plan_run(sys.argv[1:], "train.py", DESCRIPTION)
+        plan_run(sys.argv[1:], "train.py", __doc__ or "")
 
 import torch
 from torch import Tensor
@@ -68,7 +60,7 @@ logger = logging.getLogger(__name__)
 def command_line(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and train, or print the resolved run."""
     with cli.program():
-        plan = plan_run(list(sys.argv[1:] if arguments is None else arguments), "train.py", DESCRIPTION)
+        plan = plan_run(list(sys.argv[1:] if arguments is None else arguments), "train.py", __doc__ or "")
         if plan.stages[0].print_config:
             resolved = [plain(stage) for stage in plan.stages]
             print(json.dumps(resolved if len(resolved) > 1 else resolved[0], indent=2))  # noqa: T201
@@ -173,13 +165,8 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
             # Validate: then the checkpoint is written again, with the best score so far.
             if due.validation:
                 over = judge(state, config, log, stop) or over
-    logger.info(
-        "stage %s: %d steps in %.1f minutes; weights in %s",
-        config.stage,
-        state.step,
-        state.seconds / 60,
-        config.folder() / LAST,
-    )
+    minutes, weights = state.seconds / 60, config.folder() / LAST
+    logger.info("stage %s: %d steps in %.1f minutes; weights in %s", config.stage, state.step, minutes, weights)
 
 
 def load_parts(batches: Iterator[ClipBatch], count: int) -> tuple[list[ClipBatch], Exception | None]:

@@ -10,6 +10,7 @@ from typing_extensions import Self
 
 from dataset.evaluate.prepare import IMAGENET_MEAN, IMAGENET_STD
 from util.comparison import Comparison, join_comparisons
+from util.device import upload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +154,5 @@ def _stack_images(images: Sequence[Tensor]) -> Tensor:
 def _network_images(pixels: Tensor) -> Tensor:
     images = pixels.float()
     # 255 enters the constants, so that each pixel is touched twice instead of three times.
-    mean = torch.tensor(IMAGENET_MEAN, device=images.device)[:, None, None] * 255
-    std = torch.tensor(IMAGENET_STD, device=images.device)[:, None, None] * 255
+    mean, std = (upload(torch.tensor(x)[:, None, None] * 255, images.device) for x in (IMAGENET_MEAN, IMAGENET_STD))
     return images.sub_(mean).div_(std)

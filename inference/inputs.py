@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from util.device import upload
+
 MAX_ID = 65535
 
 
@@ -48,14 +50,14 @@ def given_objects(
             f"mask: expected {size[0]}x{size[1]} (height x width) like its frame, "
             f"received {mask.shape[0]}x{mask.shape[1]}"
         )
-    mask = mask.to(device, torch.int64)
+    mask = mask.long()
     ids = sorted(set(object_ids)) if object_ids is not None else [i for i in mask.unique().tolist() if i != 0]
     if not ids:
         raise ValueError("mask: no object in it, all ids are 0; give mask=None for a frame without a mask")
     if ids[0] < 1 or ids[-1] > MAX_ID:
         raise ValueError(f"mask: ids must lie in 1..{MAX_ID}, received {ids[0]}..{ids[-1]}")
-    wanted = torch.tensor(ids, device=device)
-    return ids, (mask[None] == wanted[:, None, None]).float()
+    mask = upload(mask, device)  # asked for its ids before, where it was: a GPU would have to be waited for
+    return ids, torch.stack([mask == i for i in ids]).float()
 
 
 def check_known(ids: list[int], known: list[int]) -> None:

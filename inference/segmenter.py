@@ -23,7 +23,7 @@ from model.fast.twin import for_inference
 from model.network import STRIDE, VOSNetwork
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 from model.weights import load_checkpoint
-from util.device import autocast
+from util.device import autocast, half_type, resolve_precision, upload
 from util.image import pad, padding_to_multiple
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class Segmenter:
         remember = not last and (bool(given_ids) or self._frame - self._last_memory >= self.config.mem_every)
         deep_update = not last and self._deep_update_due(remember)
         padding = padding_to_multiple(height, width, STRIDE)
-        padded = pad(image.to(self.device, torch.float32), padding)[None]
+        padded = pad(upload(image, self.device).float(), padding)[None]
         with autocast(self.device, self.config.precision):
             features = self._network.encode_key(padded)
             prob_LHW = None
@@ -243,5 +243,6 @@ def build_segmenter(
         model = load_checkpoint(box.NAME)
     target = torch.device(device) if device is not None else next(model.parameters()).device
     family = find_network(model.config.name).family
-    network = for_inference(model, target)
-    return SEGMENTERS[family.name](network, config or InferenceConfig(), target)
+    settings = config or InferenceConfig()
+    network = for_inference(model, target, half_type(resolve_precision(target, settings.precision)))
+    return SEGMENTERS[family.name](network, settings, target)

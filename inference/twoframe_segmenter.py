@@ -21,7 +21,7 @@ from model.twoframe.network import (
     refer,
     start_history,
 )
-from util.device import autocast
+from util.device import autocast, take, upload
 from util.image import padding_to_multiple, reflect
 
 _PLAIN = ("_ids", "_size", "_frame")  # attributes that are numbers
@@ -84,7 +84,7 @@ class TwoFrameSegmenter:
         self._drop_from_anchors(ids)
         assert self._previous is not None
         self._previous = self._previous.select(kept)
-        self._history = tuple(mask[:, kept] for mask in self._history)
+        self._history = tuple(take(mask, 1, kept) for mask in self._history)
 
     @torch.no_grad()
     def step(
@@ -115,7 +115,7 @@ class TwoFrameSegmenter:
             return torch.ones((1, height, width), device=self.device)
 
         padding = padding_to_multiple(height, width, STRIDE, odd_first=True)
-        padded = reflect(image.to(self.device, torch.float32), padding)[None]
+        padded = reflect(upload(image, self.device).float(), padding)[None]
         with autocast(self.device, self.config.precision):
             features = self._network.encode_key(padded)
             logit_OHW = None
@@ -163,11 +163,11 @@ class TwoFrameSegmenter:
             features,
             [anchor.reference for anchor in self._anchors],
             self._previous.select(order),
-            tuple(mask[:, order] for mask in self._history),
+            tuple(take(mask, 1, order) for mask in self._history),
             bijective_k=self.config.bijective_k,
             object_chunk=self.config.object_chunk,
         )
-        return logit_1OHW[0, np.argsort(order)]
+        return take(logit_1OHW[0], 0, np.argsort(order).tolist())
 
     def _merge(self, logit_OHW: Tensor | None, given_ids: list[int], given_OHW: Tensor) -> Tensor:
         """Put given masks in the place of what was predicted; new objects follow in the order given."""
@@ -191,7 +191,7 @@ class TwoFrameSegmenter:
         # The first mask of an object stands for those before it.
         alone = start_history(prob_1OHW)
         if known:
-            given = torch.tensor([i in given_ids for i in self._ids], device=self.device)[:, None, None]
+            given = upload(torch.tensor([i in given_ids for i in self._ids]), self.device)[:, None, None]
             grown = tuple(torch.cat([mask, prob_1OHW[:, known:]], dim=1) for mask in self._history)
             before = extend_history(grown, prob_1OHW)
             alone = tuple(torch.where(given, new, old) for new, old in zip(alone, before, strict=True))

@@ -1,6 +1,7 @@
 """Similarity, affinity and readout: the one home of space-time matching.
 
-Training, inference and the correspondence losses use these functions. All of them compute in fp32 whatever the
+Training, inference and the correspondence losses use these functions; BMVOS and EMVOS match with those of
+`model.twoframe.matching`. All of them compute in fp32 whatever the
 autocast state: in fp16 the similarity is off by tenths at |2kq| = 4k and infinite at 65k.
 """
 
@@ -11,11 +12,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.twoframe.matching import keep_best_queries
-
 # Elements of the similarity that exist at once during inference: queries are processed in blocks of this many. A CPU's
 # allocator gives such a block the same pages again and again, where a larger one would cost page faults every time.
 _BLOCK_ELEMENTS = {"cpu": 1 << 22, "other": 1 << 24}
+
+
+def keep_best_queries(scores_BNP: Tensor, k: int) -> Tensor:
+    """Keep each reference position's `k` best queries; all others fall to its lowest score.
+
+    Queries that tie with the k-th best are kept too, so that the result does not depend on their order.
+
+    Args:
+        scores_BNP: scores on any number of leading dimensions.
+        k: how many to keep, clamped to P; 0 keeps all.
+
+    Returns:
+        Scores of the same shape.
+    """
+    positions = scores_BNP.shape[-1]
+    if k == 0 or k >= positions:
+        return scores_BNP
+    worst_kept = scores_BNP.topk(k, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
+    return torch.where(scores_BNP >= worst_kept, scores_BNP, scores_BNP.amin(dim=-1, keepdim=True))
 
 
 def _memory_side(key_NK: Tensor, shrinkage_N1: Tensor | None, anisotropic: bool) -> Tensor:
@@ -106,6 +124,8 @@ def match_top_k(
 ) -> Match:
     """Find the `top_k` most similar memory elements of every query position, softmax over those (STCN §3.3).
 
+    How many a network reads is `model.build.NetworkRow.top_k`; training reads all, with `softmax_affinity`.
+
     The similarity is computed in blocks of queries, so the peak does not grow with memory size times image size.
 
     Args:
@@ -143,11 +163,12 @@ def _top_k(scores_PN: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Values and indices of the `k` largest of each row, in any order.
 
     The columns are cut into `N / g` classes of `g` columns. The `k` best columns lie in the `k` classes with the
-    largest maxima, so only those are searched; with g = sqrt(N / k) both searches are equally small.
+    largest maxima, so only those are searched; with g = sqrt(N / k) both searches are equally small. A GPU searches all
+    columns at once, and would rather start few kernels.
     """
     elements = scores_PN.shape[1]
     group = math.isqrt(elements // k)
-    if group < 2:
+    if group < 2 or scores_PN.device.type == "cuda":
         values, index = scores_PN.topk(k, dim=1, sorted=False)
         return values, index
     classes = elements // group

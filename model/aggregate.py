@@ -24,9 +24,17 @@ def aggregate(prob_BOHW: Tensor) -> Tensor:
         Logits [B,L,H,W] in fp32, background first, L = O + 1.
     """
     prob = prob_BOHW.float()
-    background = (1 - prob).prod(dim=-3, keepdim=True)
+    background = _product(1 - prob)
     prob_BLHW = torch.cat([background, prob], dim=-3).clamp(_EPSILON, 1 - _EPSILON)
     return torch.logit(prob_BLHW)
+
+
+def _product(x_BOHW: Tensor) -> Tensor:
+    """Multiply over objects. The backward pass of `prod` asks whether there are zeros, and so waits for a GPU."""
+    product = x_BOHW[..., :1, :, :]
+    for index in range(1, x_BOHW.shape[-3]):
+        product = product * x_BOHW[..., index : index + 1, :, :]
+    return product
 
 
 def soft_odds(logit_BOHW: Tensor, valid_BO: Tensor | None = None) -> Tensor:

@@ -1,4 +1,7 @@
-"""The table of networks, and building one by name: a network is a class, a row here and a preset."""
+"""The table of networks, and building one by name: a network is a class, a row here and a preset.
+
+Presets are rows of `util.config.presets.PRESETS`.
+"""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping

@@ -3,10 +3,12 @@
 import math
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import get_args
 
 import torch
+from torch import Tensor
 
 from util.config.choices import Precision
 
@@ -60,7 +62,7 @@ def resolve_precision(device: torch.device, precision: Precision = "auto") -> Pr
         raise ValueError(f"unknown precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
     if precision == "auto":
         return "fp16" if device.type == "cuda" else "fp32"
-    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise ValueError(f"precision 'bf16' is not supported by {torch.cuda.get_device_name(device)}: use fp16 or fp32")
     return precision
 
@@ -71,6 +73,25 @@ def autocast(device: torch.device, precision: Precision = "auto") -> AbstractCon
     if resolved == "fp32":
         return torch.autocast(device.type, enabled=False)
     return torch.autocast(device.type, dtype=torch.float16 if resolved == "fp16" else torch.bfloat16)
+
+
+def half_type(precision: str) -> torch.dtype:
+    """Return the type that a resolved precision computes in."""
+    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+
+
+def upload(x: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on `device`, without waiting for a GPU: it reads page-locked memory when its turn has come."""
+    if device.type != "cuda" or x.device.type != "cpu":
+        return x.to(device)
+    return (x if x.is_pinned() else x.pin_memory()).to(device, non_blocking=True)
+
+
+def take(x: Tensor, dim: int, places: Sequence[int]) -> Tensor:
+    """Return the entries of `x` at some places of a dimension, in this order, without waiting for a GPU."""
+    if list(places) == list(range(x.shape[dim])):
+        return x
+    return x.index_select(dim, upload(torch.tensor(list(places), dtype=torch.int64), x.device))
 
 
 def synchronize(device: torch.device) -> None:

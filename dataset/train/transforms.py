@@ -1,7 +1,7 @@
 """Augmentation: parameters drawn once, all geometry in one resampling, all colour in one matrix.
 
-`GEOMETRIC` and `PHOTOMETRIC` list what happens to a clip, in order: a new augmentation is a function that draws it and
-a line. Pasting, which needs another clip, comes after them (`dataset.train.paste`).
+`GEOMETRIC` and `PHOTOMETRIC` list what happens to a clip, in order: a new augmentation, a matrix or a colour change,
+is a function that draws it and a line. Pasting, which needs another clip, comes after them (`dataset.train.paste`).
 
 Points are (x, y) with pixel centres at integers. Matrices take homogeneous points of the original picture to the crop,
 which is square.

@@ -20,7 +20,7 @@ from dataset.evaluate.prepare import prepare_image, prepare_mask
 from model.affinity import similarity
 from model.fast.twin import for_inference
 from model.network import STRIDE, VOSNetwork
-from util.device import autocast
+from util.device import autocast, half_type, resolve_precision
 from util.image import pad, padding_to_multiple
 
 GAPS = (1, 5, 20)
@@ -144,7 +144,7 @@ def plan_pairs(annotated: Sequence[int], gaps: Sequence[int], pairs: int) -> dic
 
 def prepare_network(model: VOSNetwork, device: torch.device) -> VOSNetwork:
     """Return an inference copy of a network on `device` that shares its weights, as `build_segmenter` makes it."""
-    return for_inference(model, device)
+    return for_inference(model, device, half_type(resolve_precision(device)))
 
 
 def encode_frames(network: VOSNetwork, images_F3HW: Tensor, device: torch.device) -> MatchKeys:

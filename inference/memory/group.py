@@ -19,6 +19,7 @@ from torch import Tensor
 from inference.memory.long_term import consolidate, least_used_removed
 from inference.snapshot import Snapshot
 from model.affinity import Match, match_top_k, sparse_readout
+from util.device import take
 
 _NUMBERS = ("_start", "_base", "_end", "_positions", "_frames", "_temporary")  # all that a memory is beside its rows
 _NEWBORN_LIFE = 1e-7  # frames lived by a row that has never been matched; keeps usage = received / lived finite
@@ -142,7 +143,7 @@ class GroupMemory:
     def keep_objects(self, index: list[int]) -> None:
         """Keep only these objects of the group, in this order."""
         value = self._rows["value"]
-        self._rows["value"] = value[:, torch.tensor(index, device=value.device)].contiguous()
+        self._rows["value"] = take(value, 1, index).contiguous()
 
     def snapshot(self) -> Snapshot:
         """Return the state as plain values; its tensors are this memory's own, so copy it before the next frame."""

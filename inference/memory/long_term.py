@@ -47,4 +47,5 @@ def least_used_removed(usage_N: Tensor, count: int) -> Tensor:
     gone = usage_N.topk(count, largest=False).indices
     stays = torch.ones_like(usage_N, dtype=torch.bool)
     stays[gone] = False
-    return stays.nonzero().squeeze(1)
+    # Not nonzero(): a GPU would have to be waited for, to hear how many there are.
+    return torch.argsort(stays.byte(), descending=True, stable=True)[: len(usage_N) - count]

@@ -8,6 +8,7 @@ from torch import Tensor
 from inference.memory.group import FrameEntry, GroupMemory, MemoryLimits
 from inference.snapshot import Snapshot
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
+from util.device import take
 
 
 @dataclass
@@ -54,7 +55,7 @@ class ObjectTable:
         all_ids = self.ids
         if self.sensory_1OSYX is not None:
             kept = [index for index, i in enumerate(all_ids) if i not in ids]
-            self.sensory_1OSYX = self.sensory_1OSYX[:, kept]
+            self.sensory_1OSYX = take(self.sensory_1OSYX, 1, kept)
         for group in self._groups:
             kept = [index for index, i in enumerate(group.ids) if i not in ids]
             if kept and len(kept) < len(group.ids) and group.memory.num_objects:

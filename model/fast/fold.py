@@ -4,10 +4,11 @@ With statistics that it keeps, it only scales and shifts: folded, the result is 
 neither its backward pass nor one more feature map to keep.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from model.fast.derived import Derived
 
@@ -29,8 +30,25 @@ def pairs(module: nn.Module) -> list[tuple[nn.Module, str, str]]:
 def fold_for_good(module: nn.Module) -> None:
     """Replace every pair by one convolution with new weights, in place, for a network in eval mode."""
     for parent, conv, norm in pairs(module):
-        setattr(parent, conv, fuse_conv_bn_eval(getattr(parent, conv), getattr(parent, norm)))
+        setattr(parent, conv, _one_of(getattr(parent, conv), getattr(parent, norm)))
         setattr(parent, norm, nn.Identity())
+
+
+@torch.no_grad()
+def _one_of(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    weight, bias = FoldedConv(conv, norm).derive()
+    sizes = (
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        conv.stride,
+        conv.padding,
+        conv.dilation,
+        conv.groups,
+    )
+    both = nn.Conv2d(*sizes, device="meta")  # type: ignore[arg-type]
+    both.weight, both.bias = nn.Parameter(weight, requires_grad=False), nn.Parameter(bias, requires_grad=False)
+    return both.eval()
 
 
 class FoldedConv(Derived):
@@ -48,6 +66,26 @@ class FoldedConv(Derived):
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         mean = norm.running_mean if conv.bias is None else norm.running_mean - conv.bias
         return conv.weight * scale[:, None, None, None], norm.bias - mean * scale
+
+    @classmethod
+    def derive_all(cls, layers: Sequence[Derived]) -> list[tuple[Tensor, ...]]:
+        """Compute all scales and shifts at once: many small operations would cost a GPU more to start than to do."""
+        folded = [layer for layer in layers if isinstance(layer, FoldedConv)]
+        if len({layer.norm.eps for layer in folded}) != 1:
+            return super().derive_all(layers)
+        norms, sizes = [layer.norm for layer in folded], [layer.norm.num_features for layer in folded]
+        variance = torch.cat([norm.running_var for norm in norms if norm.running_var is not None])
+        means = [norm.running_mean for norm in norms if norm.running_mean is not None]
+        mean = torch.cat(means)
+        if any(layer.conv.bias is not None for layer in folded):
+            pairs_of = zip(folded, means, strict=True)
+            mean = mean - torch.cat(
+                [torch.zeros_like(own) if x.conv.bias is None else x.conv.bias for x, own in pairs_of]
+            )
+        scale = torch.cat([norm.weight for norm in norms]) * torch.rsqrt(variance + norms[0].eps)
+        shift = torch.cat([norm.bias for norm in norms]) - mean * scale
+        parts = zip(folded, scale.split(sizes), shift.split(sizes), strict=True)
+        return [(layer.conv.weight * own[:, None, None, None], bias) for layer, own, bias in parts]
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve and normalise [N,C,H,W]."""

@@ -9,6 +9,7 @@ from torch import nn
 
 from model.fast.derived import hold_within
 from model.fast.fold import FoldedConv, fold_for_good, pairs
+from model.fast.half import cast_for_good
 from model.fast.layout import keep_layouts
 from model.fast.split import SplitBlock, SplitConv
 from model.layers.blocks import JointConv, JointResidualBlock
@@ -16,16 +17,19 @@ from model.layers.blocks import JointConv, JointResidualBlock
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def for_inference(model: Module, device: torch.device) -> Module:
+def for_inference(model: Module, device: torch.device, dtype: torch.dtype = torch.float32) -> Module:
     """Return a twin of a network for inference on `device`, where the network itself moves.
 
     BatchNorm is part of the convolutions in front of it, what depends on the image alone is computed once for all
     objects, and tensors are channels-last. The twin is in eval mode and shares all weights with the network, which
-    stays as it is, save those that BatchNorm is folded into.
+    stays as it is, save those that BatchNorm is folded into; and in half precision, `dtype`, save those that autocast
+    would otherwise cast for every use.
     """
     twin = _twin(model.to(device)).eval()
     fold_for_good(twin)
     _split(twin)
+    if dtype != torch.float32:
+        cast_for_good(twin, dtype)
     return twin.to(memory_format=torch.channels_last) if device.type in ("cpu", "cuda") else twin  # type: ignore[call-overload,no-any-return]
 
 

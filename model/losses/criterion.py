@@ -1,4 +1,7 @@
-"""The losses of a step: one function and one row of `LOSSES` for each."""
+"""The losses of a step: one function and one row of `LOSSES` for each.
+
+The settings of its weight are fields of `LossConfig` or `CorrespondenceConfig` (`util.config.train`).
+"""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple

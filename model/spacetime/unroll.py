@@ -1,62 +1,17 @@
-"""Unrolls a network over a batch of training clips; the only module that DDP wraps."""
+"""Unrolls STCN or XMem over a batch of training clips: what is trained, and what DDP wraps (`model.training.start`)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.affinity import readout, similarity, softmax_affinity
+from model.affinity import keep_best_queries, readout, similarity, softmax_affinity
 from model.network import ClipKeys, ClipOutput
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
-from model.twoframe.matching import keep_best_queries
+from model.spacetime.plan import FramePlan, draw_plan, place_plan
 from util.config.data import ClipConfig
-from util.seeds import clip_rng
-
-
-@dataclass(frozen=True)
-class MemoryPlan:
-    """What is drawn for a batch of clips before it is unrolled.
-
-    Attributes:
-        memory: for each frame after the first, the memory frames of each clip: [T-1][B,M] integers, ascending.
-        deep: [T,B] bool, whether frame t refreshes a clip's sensory memory from its value.
-    """
-
-    memory: tuple[np.ndarray, ...]
-    deep: np.ndarray
-
-    def encoded(self, t: int) -> np.ndarray:
-        """Return which clips [B] need frame t's value: those that read it later or refresh their sensory memory."""
-        needed = self.deep[t].copy()
-        for frames in self.memory[t:]:
-            needed |= (frames == t).any(axis=1)
-        return needed
-
-
-def draw_plan(seeds: Sequence[int], frames: int, memory_frames: int, deep_update: float) -> MemoryPlan:
-    """Draw memory frames and deep updates of every clip from its own seed, so that its batch does not matter.
-
-    Frame t reads all t earlier frames, or, when those are more than `memory_frames`, the first and others drawn from
-    the rest (XMem). The first frame is always a deep update; the last frame is not remembered.
-
-    Args:
-        seeds: one for each clip.
-        frames: length T of the clips.
-        memory_frames: 0 reads all earlier frames (STCN).
-        deep_update: probability of a deep update on each other frame.
-    """
-    memory = [np.zeros((len(seeds), min(t, memory_frames or t)), np.int64) for t in range(1, frames)]
-    deep = np.zeros((frames, len(seeds)), bool)
-    for clip, seed in enumerate(seeds):
-        rng = clip_rng(seed, "mem")
-        for t in range(1, frames):
-            others = rng.permutation(np.arange(1, t))[: memory[t - 1].shape[1] - 1]
-            memory[t - 1][clip, 1:] = np.sort(others)
-            deep[t, clip] = t < frames - 1 and rng.random() < deep_update
-    deep[0] = True
-    return MemoryPlan(tuple(memory), deep)
+from util.device import upload
 
 
 class ClipNetwork(nn.Module):
@@ -113,9 +68,9 @@ class ClipNetwork(nn.Module):
             views_BV3HW: second views, of any size, of which only keys are wanted; V = 0 for none.
         """
         batch, frames = images_BT3HW.shape[:2]
-        valid = valid_BO.cpu().numpy()
-        valid_BO = valid_BO.to(images_BT3HW.device, non_blocking=True)
-        plan = draw_plan(seeds, frames, self.memory_frames, self.deep_update)
+        drawn = draw_plan(seeds, frames, self.memory_frames, self.deep_update)
+        plan = place_plan(drawn, np.array(valid_BO.tolist()), self.encode_all, images_BT3HW.device)
+        valid_BO = upload(valid_BO, images_BT3HW.device)
         features, keys = self._encode(images_BT3HW, views_BV3HW)
         grid = features.key.shape[-2:]
         sensory = self.network.initial_sensory(batch, valid_BO.shape[1], grid[0], grid[1], like=images_BT3HW)
@@ -123,14 +78,15 @@ class ClipNetwork(nn.Module):
         masks, logits = first_masks_BOHW, []
         for t, now in enumerate(self._prepared_frames(features)):
             if t > 0:
-                affinity = self._match(features, now, plan.memory[t - 1])
-                read = readout(affinity, bank.gather(plan.memory[t - 1]).flatten(1, 2))
+                affinity = self._match(features, now, plan[t].flat_reads)
+                read = readout(affinity, bank.gather(plan[t].reads).flatten(1, 2))
                 read = read.unflatten(1, (valid_BO.shape[1], -1)).unflatten(-1, tuple(grid))
                 logit, sensory = self.network.segment(now, read, sensory, t < frames - 1, valid_BO)
                 logits.append(_without_padding(logit, valid_BO))
                 masks = torch.softmax(logits[-1], dim=1)[:, 1:]
             if t < frames - 1:
-                sensory = self._remember(bank, t, plan, images_BT3HW[:, t], now.f16, masks, sensory, valid)
+                value, sensory = self._encode_value(plan[t], images_BT3HW[:, t], now.f16, masks, sensory)
+                bank.add(plan[t].needed, value)
         result = torch.stack(logits, dim=1)
         # Gradients, too, then come to every frame's value in every process, be they zero.
         logits_BTLHW = result + 0 * bank.touch() if self.encode_all else result
@@ -186,13 +142,15 @@ class ClipNetwork(nn.Module):
             frames[t + 1] = frames[t + 1]._replace(f16_thin=of_decoder)
         return frames
 
-    def _match(self, features: KeyFeatures, query: KeyFeatures, memory_BM: np.ndarray) -> Tensor:
-        """Return the affinity [B,M*P,P] of each clip's memory frames to its query."""
-        index = torch.from_numpy(memory_BM).to(features.key.device)
-        clips = torch.arange(len(memory_BM), device=index.device)[:, None]
+    def _match(self, features: KeyFeatures, query: KeyFeatures, reads: Tensor) -> Tensor:
+        """Return the affinity [B,M*P,P] of each clip's memory frames, `FramePlan.flat_reads`, to its query."""
+        batch = len(query.key)
 
         def memory(x_BTCYX: Tensor | None) -> Tensor | None:
-            return None if x_BTCYX is None else x_BTCYX[clips, index].flatten(3).transpose(1, 2).flatten(2)
+            if x_BTCYX is None:
+                return None
+            x_BMCP = x_BTCYX.flatten(0, 1).index_select(0, reads).unflatten(0, (batch, -1)).flatten(3)
+            return x_BMCP.transpose(1, 2).flatten(2)
 
         def flat(x_BCYX: Tensor | None) -> Tensor | None:
             return None if x_BCYX is None else x_BCYX.flatten(2)
@@ -202,60 +160,54 @@ class ClipNetwork(nn.Module):
         scores = similarity(key, memory(features.shrinkage), query.key.flatten(2), flat(query.selection))
         return softmax_affinity(keep_best_queries(scores, self.bijective_k))
 
-    def _remember(
-        self,
-        bank: "_ValueBank",
-        t: int,
-        plan: MemoryPlan,
-        image_B3HW: Tensor,
-        f16: Tensor,
-        masks_BOHW: Tensor,
-        sensory_BOSYX: Tensor | None,
-        valid: np.ndarray,
-    ) -> Tensor | None:
-        """Encode frame t for the clips that need it, and return the sensory memory after it."""
-        needed, deep = plan.encoded(t) | self.encode_all, plan.deep[t]
-        if not needed.any():
-            return sensory_BOSYX
-        real = None if valid[needed].all() else torch.from_numpy(np.flatnonzero(valid[needed])).to(image_B3HW.device)
-        rows = torch.from_numpy(np.flatnonzero(needed)).to(image_B3HW.device)
-        some = (lambda x: x) if needed.all() else (lambda x: x[rows])
+    def _encode_value(
+        self, plan: FramePlan, image_B3HW: Tensor, f16: Tensor, masks_BOHW: Tensor, sensory_BOSYX: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Encode a frame for the clips that need it; return their value, if any, and the sensory memory after it."""
+        if not plan.needed.any():
+            return None, sensory_BOSYX
+        rows = plan.rows
+        some = (lambda x: x) if rows is None else (lambda x: x.index_select(0, rows))
         before = None if sensory_BOSYX is None else some(sensory_BOSYX)
         value, after = self.network.encode_value(
-            some(image_B3HW), some(f16), some(masks_BOHW), before, bool(deep.any()), rows_N=real
+            some(image_B3HW), some(f16), some(masks_BOHW), before, plan.deep, rows_N=plan.real
         )
-        bank.add(t, needed, value)
-        if sensory_BOSYX is None or before is None or after is None or not deep.any():
-            return sensory_BOSYX
-        chosen = torch.from_numpy(deep[needed]).to(image_B3HW.device)[:, None, None, None, None]
-        after = torch.where(chosen, after, before)
-        return after if needed.all() else sensory_BOSYX.index_copy(0, rows, after)
+        if sensory_BOSYX is None or before is None or after is None or not plan.deep:
+            return value, sensory_BOSYX
+        after = torch.where(plan.deep_N[:, None, None, None, None], after, before)
+        return value, after if rows is None else sensory_BOSYX.index_copy(0, rows, after)
 
 
 class _ValueBank:
     """Values of the remembered frames, of those clips that need them."""
 
     def __init__(self) -> None:
-        self._values: dict[int, Tensor] = {}
-        self._rows: dict[int, np.ndarray] = {}
+        self._values: list[Tensor | None] = []
+        self._rows: list[np.ndarray] = []
 
-    def add(self, t: int, needed: np.ndarray, value: Tensor) -> None:
-        self._values[t] = value
-        self._rows[t] = np.cumsum(needed) - 1
+    def add(self, needed: np.ndarray, value: Tensor | None) -> None:
+        """Add the next frame's value, of the clips [B] that need it."""
+        self._values.append(value)
+        self._rows.append(np.cumsum(needed) - 1)
 
     def touch(self) -> Tensor:
         """Return a scalar that depends on every value."""
-        return torch.stack([value[0, 0, 0, 0, 0].float() for value in self._values.values()]).sum()
+        return torch.stack([value[0, 0, 0, 0, 0].float() for value in self._values if value is not None]).sum()
 
     def gather(self, memory_BM: np.ndarray) -> Tensor:
         """Return the values [B,O,V,M*P] of each clip's memory frames."""
-        if (memory_BM == memory_BM[0]).all() and all(len(self._values[t]) == len(memory_BM) for t in memory_BM[0]):
-            return torch.cat([self._values[t].flatten(3) for t in memory_BM[0]], dim=3)
+        if (memory_BM == memory_BM[0]).all() and all(self._rows[t][-1] + 1 == len(memory_BM) for t in memory_BM[0]):
+            return torch.cat([self._value(t).flatten(3) for t in memory_BM[0]], dim=3)
         clips = [
-            torch.cat([self._values[t][self._rows[t][clip]].flatten(2) for t in frames], dim=2)
+            torch.cat([self._value(t)[self._rows[t][clip]].flatten(2) for t in frames], dim=2)
             for clip, frames in enumerate(memory_BM)
         ]
         return torch.stack(clips)
+
+    def _value(self, t: int) -> Tensor:
+        value = self._values[t]
+        assert value is not None, "a frame is encoded if a later one reads it"
+        return value
 
 
 def _frames(features_BT: KeyFeatures) -> list[KeyFeatures]:

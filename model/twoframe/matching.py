@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.affinity import keep_best_queries
+
 
 def cosine_scores(reference_key_BKN: Tensor, query_key_BKP: Tensor) -> Tensor:
     """Return `(1 + cos(k_i, q_j)) / 2` of every reference key i and query key j: [B,N,P] in [0, 1]."""
@@ -24,25 +26,6 @@ def equalized_scores(reference_key_BKN: Tensor, query_key_BKP: Tensor) -> Tensor
     """
     with torch.autocast(device_type=query_key_BKP.device.type, enabled=False):
         return torch.softmax(reference_key_BKN.float().transpose(1, 2) @ query_key_BKP.float(), dim=2)
-
-
-def keep_best_queries(scores_BNP: Tensor, k: int) -> Tensor:
-    """Keep each reference position's `k` best queries; all others fall to its lowest score.
-
-    Queries that tie with the k-th best are kept too, so that the result does not depend on their order.
-
-    Args:
-        scores_BNP: scores on any number of leading dimensions.
-        k: how many to keep, clamped to P; 0 keeps all.
-
-    Returns:
-        Scores of the same shape.
-    """
-    positions = scores_BNP.shape[-1]
-    if k == 0 or k >= positions:
-        return scores_BNP
-    worst_kept = scores_BNP.topk(k, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
-    return torch.where(scores_BNP >= worst_kept, scores_BNP, scores_BNP.amin(dim=-1, keepdim=True))
 
 
 def surjective(scores_BNP: Tensor, mask_BOCN: Tensor) -> Tensor:

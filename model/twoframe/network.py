@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from model.layers.densenet import DENSENET121, TINY_DENSENET, DenseConfig, DenseEncoder
 from model.network import STRIDE, ModelConfig, VOSNetwork
 from model.twoframe.decoder import HISTORY, MaskEmbedder, TwoFrameDecoder
+from util.device import take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ class Reference(NamedTuple):
 
     def select(self, objects: list[int]) -> "Reference":
         """Keep the objects at these places, in this order."""
-        return self._replace(mask_BO2N=self.mask_BO2N[:, objects])
+        return self._replace(mask_BO2N=take(self.mask_BO2N, 1, objects))
 
 
 History = tuple[Tensor, ...]

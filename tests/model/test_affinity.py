@@ -6,8 +6,14 @@ import pytest
 import torch
 
 from model import affinity
-from model.affinity import match_top_k, readout, similarity, softmax_affinity, sparse_readout
-from model.twoframe.matching import keep_best_queries
+from model.affinity import (
+    keep_best_queries,
+    match_top_k,
+    readout,
+    similarity,
+    softmax_affinity,
+    sparse_readout,
+)
 
 
 def random_memory(seed: int = 0, n: int = 7, p: int = 5, k: int = 4) -> tuple[torch.Tensor, ...]:

@@ -1,4 +1,8 @@
-"""Checkpoint files: plain tensors, numbers, strings and containers of them, which load without running code."""
+"""Checkpoint files: plain tensors, numbers, strings and containers of them, which load without running code.
+
+How such files are read and written safely. What our own contain: `model.training.state`; whose weights they are:
+`model.weights`.
+"""
 
 import errno
 import os

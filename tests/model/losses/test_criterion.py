@@ -211,3 +211,10 @@ def test_networks_of_two_references_may_have_the_losses(model: str, root: Path) 
     reached = {name for name, gradient in found.items() if gradient.any()}
     assert reached and all(name.startswith(("vos.encoder.", "vos.matcher.")) for name in reached)
     assert any(name.startswith("vos.matcher.") for name in reached)
+
+
+def test_the_dice_loss_weighs_what_the_run_says() -> None:
+    run = preset("xmem")
+    for weight in (0.0, 0.4):
+        changed = replace(run, loss=replace(run.loss, dice=weight))
+        assert loss_weights(changed, 0.5)["dice"] == weight and loss_weights(changed, 0.5)["cross_entropy"] == 1

@@ -3,7 +3,6 @@
 import logging
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from inference import InferenceConfig, build_segmenter
 from model.build import build_model
 from model.spacetime.network import SpaceTimeNetwork
-from model.spacetime.unroll import ClipNetwork, draw_plan
+from model.spacetime.unroll import ClipNetwork
 from tests.support.golden_clip import clip as synthetic_clip
 from tests.support.losses import segmentation_losses
 from tests.support.losses import total as sum_up
@@ -37,40 +36,6 @@ def clips(count: int, frames: int, objects: int = 2, size: int = 64) -> tuple[Te
 
 def masks_of(labels: Tensor, objects: int) -> Tensor:
     return torch.stack([(labels[:, 0] == i + 1).float() for i in range(objects)], dim=1)
-
-
-def test_plan_reads_all_earlier_frames_until_they_are_too_many() -> None:
-    plan = draw_plan([3, 4], 8, 3, 0.5)
-    for t, memory in enumerate(plan.memory, start=1):
-        assert memory.shape == (2, min(t, 3))
-        for frames in memory:
-            assert frames[0] == 0 and (np.diff(frames) > 0).all() and frames[-1] < t
-    assert plan.deep[0].all() and not plan.deep[7].any()
-    everything = draw_plan([3, 4], 5, 0, 0.0)
-    assert [memory.tolist() for memory in everything.memory] == [[list(range(t))] * 2 for t in range(1, 5)]
-
-
-def test_plan_of_a_clip_does_not_depend_on_its_batch() -> None:
-    joined, alone = draw_plan([3, 4, 5], 8, 3, 0.5), draw_plan([5], 8, 3, 0.5)
-    for a, b in zip(joined.memory, alone.memory, strict=True):
-        np.testing.assert_array_equal(a[2], b[0])
-    np.testing.assert_array_equal(joined.deep[:, 2], alone.deep[:, 0])
-    assert any((memory[0] != memory[1]).any() for memory in joined.memory)
-
-
-def test_plan_draws_uniformly() -> None:
-    plan = draw_plan(range(2000), 8, 3, 0.2)
-    assert plan.deep[1:7].mean() == pytest.approx(0.2, abs=0.02)
-    counts = np.bincount(plan.memory[6][:, 1:].ravel(), minlength=7)[1:] / 2000
-    np.testing.assert_allclose(counts, 2 / 6, atol=0.04)
-
-
-def test_values_are_encoded_only_where_they_are_read_later() -> None:
-    plan = draw_plan([1, 2, 3], 8, 3, 0.0)
-    for t in range(1, 8):
-        read = [any((memory[clip] == t).any() for memory in plan.memory) for clip in range(3)]
-        assert plan.encoded(t).tolist() == read
-    assert plan.encoded(0).all() and not plan.encoded(7).any()
 
 
 @pytest.mark.parametrize(

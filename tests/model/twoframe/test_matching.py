@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from model.affinity import match_top_k, similarity, softmax_affinity
+from model.affinity import keep_best_queries, match_top_k, similarity, softmax_affinity
 from model.twoframe.matching import (
     bijective,
     cosine_scores,
     equalized,
     equalized_scores,
-    keep_best_queries,
     surjective,
 )
 

@@ -1,0 +1,229 @@
+"""Does everything work on this GPU, and how fast? One command for a machine that has nothing but the project.
+
+    python scripts/gpu_check.py                      # the GPU: at most 8 minutes
+    python scripts/gpu_check.py --device cpu --quick # every part, small, to see that the check itself works
+
+Prints a table and writes JSON. A part that fails is reported, and the others go on; the exit status is then 1.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import tyro
+
+from inference import InferenceConfig, build_segmenter, segment_video
+from model import build_model, load_checkpoint
+from model.training.start import build_state
+from scripts.benchmark_train import random_batch
+from scripts.calibration import seconds
+from tests.support.golden_clip import clip
+from tests.support.golden_weights import fill_state_dict
+from train import train_step
+from util.cli import program
+from util.config.presets import preset
+from util.config.train import TrainConfig
+from util.device import peak_memory_bytes, select_device
+
+ROOT = Path(__file__).resolve().parents[1]
+CHAIR = ROOT / "dataset" / "sample" / "chair"
+NETWORKS = ("stcn", "stcn-corr", "xmem", "bmvos", "emvos")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What to check.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda` or `cuda:1`.
+        only: parts, by name; all of them by default.
+        quick: small networks, pictures and counts: shows that the check works, and no speed.
+        output: where the JSON goes.
+        minutes: parts that would begin later are left out, and said to be.
+    """
+
+    device: str = "auto"
+    only: tuple[str, ...] = ()
+    quick: bool = False
+    output: Path = Path("gpu_check.json")
+    minutes: float = 8.0
+
+    @property
+    def size(self) -> str:
+        """The networks' size."""
+        return "tiny" if self.quick else "base"
+
+
+def parity(config: Config, device: torch.device) -> dict[str, Any]:
+    """Compare probabilities in fp32 with those of the released XMem in tests/data; at most 1e-3 apart."""
+    golden = np.load(ROOT / "tests" / "data" / "xmem_newobject.npz")
+    info = json.loads(str(golden["info"]))
+    images, masks = clip(info["frames"], info["h"], info["w"], info["objects"], info["seed"])
+    appear = {int(frame): ids for frame, ids in info["appear"].items()}
+    known = set(InferenceConfig.__dataclass_fields__)
+    settings = {key: value for key, value in {**info, **info.get("config", {})}.items() if key in known}
+    model = build_model("xmem").eval()
+    model.load_state_dict(fill_state_dict(model.state_dict()))
+    segmenter = build_segmenter(model, InferenceConfig(**settings | {"precision": "fp32"}), device)
+    worst = 0.0
+    for t in range(6 if config.quick else info["frames"]):
+        mask = torch.from_numpy(masks[t]) if t in appear else None
+        prob = segmenter.step(torch.from_numpy(images[t]), mask, appear.get(t), last=t == info["frames"] - 1)
+        if f"prob_{t:03d}" in golden.files:
+            worst = max(worst, float(np.abs(prob.cpu().numpy() - golden[f"prob_{t:03d}"]).max()))
+    return {"largest difference": worst, "passed": worst < 1e-3}
+
+
+def precisions(config: Config, device: torch.device) -> dict[str, Any]:
+    """Compare masks of a real clip in half precision with those in fp32: mean IoU of the object, at least 0.995."""
+    model = load_checkpoint("box", device)
+    frames, masks = next(CHAIR.glob("JPEGImages/*")), next(CHAIR.glob("Annotations/*"))
+    found = {}
+    for precision in ("fp32", "bf16", "fp16"):
+        settings = InferenceConfig(precision=precision)  # type: ignore[arg-type]
+        stop = 6 if config.quick else None
+        video = segment_video(model, frames, masks, 240, settings, device=device, stop=stop)
+        found[precision] = np.stack([frame.id_mask > 0 for frame in video])
+    iou = {name: _iou(found[name], found["fp32"]) for name in ("bf16", "fp16")}
+    return {**iou, "passed": min(iou.values()) >= 0.995}
+
+
+def training_steps(config: Config, device: torch.device) -> dict[str, Any]:
+    """Do one step of every network in fp32 on the device and on the CPU; losses at most 1e-3 apart, relatively."""
+    apart = {}
+    for name in NETWORKS:
+        run = _run(name, "tiny", "fp32", batch_size=2, crop=64)
+        batch, losses = random_batch(run), []
+        for place in (torch.device("cpu"), device):
+            metrics, _ = train_step(build_state(run, place), [batch], run)
+            losses.append(metrics["loss"].item())
+        apart[name] = abs(losses[1] - losses[0]) / abs(losses[0])
+    return {**apart, "passed": max(apart.values()) < 1e-3}
+
+
+def processes(config: Config, device: torch.device) -> dict[str, Any]:
+    """Start a process group of one process and sum a tensor on the device."""
+    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    os.environ.setdefault("MASTER_PORT", "29541")
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, rank=0, world_size=1, device_id=device if device.type == "cuda" else None)
+    try:
+        x = torch.ones(1000, device=device)
+        dist.all_reduce(x)
+        return {"backend": backend, "passed": bool(x.sum().item() == 1000)}
+    finally:
+        dist.destroy_process_group()
+
+
+def frames_a_second(config: Config, device: torch.device) -> dict[str, Any]:
+    """Measure XMem's ordinary and memory frames at 854x480 by the number of objects: the network alone."""
+    height, width = (96, 160) if config.quick else (480, 854)
+    count, out = 5 if config.quick else 50, {}
+    model = build_model("xmem", config.size)
+    for objects in (1, 3) if config.quick else (1, 3, 5, 10):
+        segmenter = build_segmenter(model, InferenceConfig(), device)
+        image = torch.randn(3, height, width, device=device)
+        mask = torch.zeros(height, width, dtype=torch.int64)
+        for i in range(objects):
+            mask[height // 4 : height // 2, i * width // objects : (2 * i + 1) * width // (2 * objects)] = i + 1
+        segmenter.step(image, mask)
+        for _ in range(count // 2):
+            segmenter.step(image)
+        taken = seconds(device, lambda segmenter=segmenter, image=image: [segmenter.step(image) for _ in range(count)])  # type: ignore[misc]
+        out[f"{objects} objects"] = count / taken
+    return {**out, "peak MB": peak_memory_bytes(device) / 2**20, "passed": True}
+
+
+def from_files(config: Config, device: torch.device) -> dict[str, Any]:
+    """Measure the packaged clip from its files to masks in memory, with the network in the box."""
+    frames, masks = next(CHAIR.glob("JPEGImages/*")), next(CHAIR.glob("Annotations/*"))
+    model, began, count = load_checkpoint("box", device), time.perf_counter(), 0
+    for _ in segment_video(model, frames, masks, 240, device=device, stop=6 if config.quick else None):
+        count += 1
+    return {"frames a second": count / (time.perf_counter() - began), "passed": count > 0}
+
+
+def training_speed(config: Config, device: torch.device) -> dict[str, Any]:
+    """Measure steps of XMem and STCN at the published batch, in the device's usual precision."""
+    out, count = {}, 2 if config.quick else 10
+    for name in ("xmem", "stcn"):
+        run = preset(name, config.size, "2")
+        run = replace(run, pretrained=False, freeze_bn="yes", device=str(device))
+        if config.quick:
+            run = _run(name, "tiny", "auto", batch_size=2, crop=64)
+        state, batch = build_state(run, device), random_batch(run).to(device)
+        step = lambda state=state, batch=batch, run=run: train_step(state, [batch], run)  # noqa: E731
+        step()
+        taken = seconds(device, lambda step=step: [step() for _ in range(count)])  # type: ignore[misc]
+        out[f"{name} clips a second"] = count * run.batch_size / taken
+    return {**out, "peak MB": peak_memory_bytes(device) / 2**20, "passed": True}
+
+
+PARTS: dict[str, Callable[[Config, torch.device], dict[str, Any]]] = {
+    "parity": parity,
+    "precisions": precisions,
+    "training_steps": training_steps,
+    "processes": processes,
+    "frames_a_second": frames_a_second,
+    "from_files": from_files,
+    "training_speed": training_speed,
+}
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    union = (a | b).sum(axis=(1, 2))
+    return float(np.where(union > 0, (a & b).sum(axis=(1, 2)) / np.maximum(union, 1), 1.0).mean())
+
+
+def _run(name: str, size: str, precision: str, *, batch_size: int, crop: int) -> TrainConfig:
+    run = preset(name, size, "2")
+    return replace(
+        run,
+        precision=precision,  # type: ignore[arg-type]
+        batch_size=batch_size,
+        pretrained=False,
+        freeze_bn="yes",
+        augment=replace(run.augment, crop_size=crop),
+        correspondence=replace(run.correspondence, alpha=0.0),
+    )
+
+
+def main(config: Config) -> None:
+    """Run the parts, print what they found, write it."""
+    device, began = select_device(config.device), time.monotonic()
+    unknown = sorted(set(config.only) - set(PARTS))
+    if unknown:
+        raise ValueError(f"--only {' '.join(unknown)}: expected some of {', '.join(PARTS)}.")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    report: dict[str, Any] = {"device": name, "torch": torch.__version__, "quick": config.quick, "parts": {}}
+    for part in config.only or tuple(PARTS):
+        start = time.monotonic()
+        if start - began > 60 * config.minutes:
+            found: dict[str, Any] = {"left out": f"{config.minutes} minutes were over"}
+        else:
+            try:
+                found = PARTS[part](config, device)
+            except Exception as error:  # the other parts are still worth knowing
+                found = {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"}
+        found["seconds"] = time.monotonic() - start
+        report["parts"][part] = found
+        words = (f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in found.items())
+        print(f"{part:16} {', '.join(words)}", flush=True)
+    config.output.write_text(json.dumps(report, indent=2) + "\n")
+    if not all(found.get("passed", False) for found in report["parts"].values()):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    with program():
+        main(tyro.cli(Config, description=__doc__))

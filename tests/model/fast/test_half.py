@@ -1,0 +1,19 @@
+"""Weights cast once compute what autocast computes with the network's own."""
+
+import pytest
+import torch
+
+from model.fast.twin import for_inference
+from tests.support.random_networks import IMAGE, MASK, NAMES, one_pass, random_network
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_weights_give_what_autocast_gives(name: str) -> None:
+    model, cpu = random_network(name), torch.device("cpu")
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    plain, half = for_inference(model, cpu), for_inference(model, cpu, torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(one_pass(half, IMAGE, MASK), one_pass(plain, IMAGE, MASK), atol=1e-5, rtol=1e-4)
+    assert half.decoder.pred.weight.dtype == torch.bfloat16
+    after = model.state_dict()
+    assert all(after[key].dtype == value.dtype and torch.equal(after[key], value) for key, value in before.items())

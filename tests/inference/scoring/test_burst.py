@@ -7,7 +7,7 @@ import pytest
 from inference.scoring.burst import score_burst
 from inference.scoring.hota import FrameOverlap, count
 from inference.scoring.inputs import ScoreTask
-from tests.support.burst_files import Frame, box, sequence, write_burst
+from tests.support.burst_files import WIDTH, Frame, box, sequence, write_burst
 from tests.support.plain_scores import iou
 
 # 805 (person) is common, 300 is not, 720 (mug) is a distractor, 207 counts as 554, 967 as the distractor 529.
@@ -94,3 +94,13 @@ def test_classes_add_up_over_sequences(tmp_path: Path) -> None:
     pred = write_burst(tmp_path / "pred.json", sequence("dog", [{1: A}] * 3, {1: 1}), names={})
     report = score_burst(ScoreTask(truth=gt, masks=pred))
     assert report.sequences["person"][805]["DetA"] == 0.75 and report.unit == "class"
+
+
+def test_at_most_300_masks_of_a_frame_count(tmp_path: Path) -> None:
+    frames: list[Frame] = [{track: (track // WIDTH, track % WIDTH, 1, 1) for track in range(1, 303)}]
+    entry = sequence("dog", frames, dict.fromkeys(range(1, 303), 805))
+    gt = write_burst(tmp_path / "gt.json", entry, names=NAMES)
+    for track, mask in entry["segmentations"][0].items():
+        mask["score"] = 0.1 if track in ("5", "9") else 0.9  # the two that are left out
+    report = score_burst(ScoreTask(truth=gt, masks=write_burst(tmp_path / "pred.json", entry, names={})))
+    assert report.mean["DetA"] == pytest.approx(300 / 302)

@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as run_lengths
 
 from inference.output.coco import CocoWriter
 from inference.scoring.masks import NoMasks, PngMasks, open_masks, png_size
@@ -82,3 +84,13 @@ def test_a_png_whose_header_alone_is_read(tmp_path: Path) -> None:
     assert png_size(tmp_path / "a.png") == (32, 24)
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:24])
     assert png_size(tmp_path / "a.png") == (32, 24)
+
+
+def test_empty_masks_of_coco_files_are_no_objects(tmp_path: Path) -> None:
+    write_coco(tmp_path / "ant.json", [BOTH])
+    content = json.loads((tmp_path / "ant.json").read_text())
+    empty = run_lengths.encode(np.zeros((24, 32), np.uint8, order="F"))["counts"].decode("ascii")
+    segment = {"size": [24, 32], "counts": empty}
+    content["annotations"].append({"id": 9, "image_id": 1, "track_id": 3, "segmentation": segment})
+    (tmp_path / "ant.json").write_text(json.dumps(content))
+    assert list(open_masks(tmp_path / "ant.json", "masks").sequences["ant"].read("00000").masks) == [1, 7]

@@ -14,7 +14,7 @@ from util.files.hub import local_checkpoint
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     """A hub whose files lie in a folder; `asked` records the requests."""
-    state = types.SimpleNamespace(files=["README.md", "model.safetensors"], asked=[], error=None)
+    state = types.SimpleNamespace(files=["README.md", "model.bin", "model.safetensors"], asked=[], error=None)
 
     def list_repo_files(repo_id: str, revision: str | None) -> list[str]:
         state.asked.append(("list", repo_id, revision))

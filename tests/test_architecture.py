@@ -48,17 +48,8 @@ NOT_MIRRORED_YET: set[str] = {
     "model/twoframe/decoder.py",
     "model/twoframe/emvos.py",
     "model/twoframe/unroll.py",
-    "dataset/sample/scenes.py",
-    "dataset/train/geometry.py",
     "inference/eval_places.py",
-    "inference/inputs.py",
-    "inference/interface.py",
-    "inference/memory/long_term.py",
     "util/config/choices.py",
-    "util/files/archive.py",
-    "util/files/web_page.py",
-    "util/parallel/environment.py",
-    "util/parallel/workers.py",
 }
 
 

@@ -1,6 +1,5 @@
 """The data set checker: every layout, every problem with its text, exit statuses."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ from tests.support.paths import ROOT
 from tests.support.toy_datasets import add_frame, add_text, add_video, davis_2017, static_set, toy_ids, youtube
 from util.cli import run
 from util.files.palette import write_mask
-from util.parallel.workers import map_processes
 
 
 def problems_of(root: Path, **options: Any) -> list[str]:
@@ -268,16 +266,6 @@ def test_problems_are_printed_up_to_a_number(tmp_path: Path, capsys: pytest.Capt
     lines = capsys.readouterr().out.splitlines()
     assert stop.value.code == 1 and sum(line.startswith("- mask") for line in lines) == 2
     assert lines[-2:] == ["- and 1 more (--show 0 prints all)", "3 problems: see above what to mend"]
-
-
-def test_processes_give_results_in_order_and_pass_errors_on() -> None:
-    assert list(map_processes(abs, iter(range(-30, 0)), 2)) == list(range(30, 0, -1))
-    with pytest.raises(ValueError, match="invalid literal"):
-        list(map_processes(int, ["1", "x", "3"], 2))
-    with pytest.raises(ChildProcessError, match="one of the 2 processes died, perhaps for want of memory"):
-        list(map_processes(os._exit, [1], 2))
-    with pytest.raises(ValueError, match="--processes must be at least 1, received 0"):
-        list(map_processes(abs, [1], 0))
 
 
 def test_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

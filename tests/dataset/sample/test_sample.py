@@ -9,7 +9,6 @@ from PIL import Image
 from dataset.evaluate.video import open_dataset
 from dataset.sample import sample
 from dataset.sample.sample import TRAIN, VAL, make_sample
-from dataset.sample.scenes import Scene, draw
 from util.files.palette import davis_palette, read_mask
 
 
@@ -58,24 +57,6 @@ def test_objects_enter_leave_and_occlude(root: Path) -> None:
                 assert not area[-3:].any(), (name, index)
     meeting = ids_of_clip(root, "meeting")
     assert (meeting[-1] == 2).sum() == 0 and present(meeting, 2)[0]
-
-
-def test_pixels_depend_on_the_seed_only() -> None:
-    scene = Scene(seed=3, frames=3, height=64, width=96)
-    first, again = list(draw(scene)), list(draw(scene))
-    other = list(draw(Scene(seed=4, frames=3, height=64, width=96)))
-    for (picture, ids), (picture2, ids2), (picture3, ids3) in zip(first, again, other, strict=True):
-        assert picture.shape == (64, 96, 3) and picture.dtype == np.uint8 and ids.dtype == np.uint8
-        assert np.array_equal(picture, picture2) and np.array_equal(ids, ids2)
-        assert not np.array_equal(picture, picture3) and not np.array_equal(ids, ids3)
-
-
-def test_everything_moves() -> None:
-    frames = list(draw(Scene(seed=5, frames=4, height=64, width=96)))
-    background = (frames[0][1] == 0) & (frames[3][1] == 0)
-    change = np.abs(frames[0][0].astype(int) - frames[3][0].astype(int))
-    assert change[background].mean() > 8  # grain alone gives about 3
-    assert (frames[0][1] != frames[3][1]).any()
 
 
 def test_the_protocol_gives_a_late_object_when_it_enters(root: Path) -> None:

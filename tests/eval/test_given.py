@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.eval_places import name_of
 from inference.propagate import Variant, segment_video
 from model.weights import load_checkpoint
 from tests.support.eval_runs import evaluate, masks
@@ -84,15 +83,6 @@ def test_the_python_interface_does_not_enlarge_either(folder: Path, monkeypatch:
 
 
 def test_results_of_own_checkpoints_are_named_after_their_run(folder: Path) -> None:
-    runs = folder / "runs"
-    for place in ("xmem-base-s2", "chain-s03/stage3"):
-        (runs / place).mkdir(parents=True)
-        (runs / place / "config.json").write_text("{}")
-    for record in ("xmem-base-s2", "chain-s03"):
-        (runs / record / "run.json").write_text("{}")
-    assert name_of(runs / "xmem-base-s2" / "last.pth") == "xmem-base-s2-last"
-    assert name_of(runs / "chain-s03" / "stage3" / "best.pth") == "chain-s03-stage3-best"
-    assert name_of(folder / "XMem.pth") == "XMem"
     for run in ("one", "two"):
         (folder / run).mkdir()
         (folder / run / "config.json").write_text("{}")

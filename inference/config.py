@@ -13,7 +13,7 @@ class InferenceConfig:
 
     Attributes:
         mem_every: a frame enters the memory every so many frames.
-        top_k: memory elements that a query position reads; 0 reads all, None is the network's own (xmem 30, stcn 20).
+        top_k: memory elements that a query position reads; 0: all; None: the network's own (its row in `NETWORKS`).
         deep_update_every: frames between deep updates of XMem's sensory memory; -1 ties them to memory frames.
         enable_long_term: XMem: consolidate old memory, so that its size is bounded.
         max_mid_term_frames: XMem: frames in working memory at which consolidation happens.

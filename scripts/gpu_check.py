@@ -24,6 +24,7 @@ import tyro
 
 from inference import InferenceConfig, build_segmenter, segment_video
 from model import build_model, load_checkpoint
+from model.build import NETWORKS
 from model.training.start import build_state
 from scripts.benchmark_train import random_batch
 from scripts.calibration import seconds
@@ -37,7 +38,6 @@ from util.device import peak_memory_bytes, select_device
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAIR = ROOT / "dataset" / "sample" / "chair"
-NETWORKS = ("stcn", "stcn-corr", "xmem", "bmvos", "emvos")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,8 @@
-"""Benchmarks: a table with a row for each, which says where its files lie, which masks are given, what is wanted."""
+"""Benchmarks: a table with a row for each, which says where its files lie, which masks are given, what is wanted.
+
+A new one is a row here and a finder in `splits` or `recent_splits`; a metric of its own is a row of
+`inference.scoring.table.METRICS`.
+"""
 
 import difflib
 import os

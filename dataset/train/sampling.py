@@ -89,7 +89,8 @@ class ClipStream:
     def _request(self, position: int, max_gap: int, plain: bool) -> ClipRequest:
         epoch, place = divmod(position, len(self))
         slot = int(_shuffled(len(self), self.seed, epoch)[place])
-        seed = int(np.random.SeedSequence([self.seed, position]).generate_state(1, np.uint64)[0] >> 1)
+        words = np.random.SeedSequence([self.seed, position]).generate_state(1, np.uint64)
+        seed = int(words[0]) >> 1  # of Python's own integers: NumPy 1 shifts no uint64
         for source, (count, weight) in enumerate(zip(self.videos, self.weights, strict=True)):
             if slot < count * weight:
                 return ClipRequest(source=source, video=slot % count, max_gap=max_gap, seed=seed, plain=plain)

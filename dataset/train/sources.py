@@ -1,4 +1,7 @@
-"""The data sets of a run: published ones by name, a user's own by flags or a TOML file."""
+"""The data sets of a run: published ones by name, a user's own by flags or a TOML file.
+
+A new one is a row of `TRAINING_SETS`; where it has a layout of its own, also a finder as in `recent_videos`.
+"""
 
 import logging
 from collections.abc import Callable, Sequence

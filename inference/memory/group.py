@@ -29,6 +29,9 @@ _NEWBORN_LIFE = 1e-7  # frames lived by a row that has never been matched; keeps
 class MemoryLimits:
     """How much a group may remember.
 
+    `Segmenter.reset` fills it from `InferenceConfig`, whose fields are flags; `Segmenter.step` decides which frames
+    enter.
+
     Attributes:
         long_term: whether old working frames are consolidated into long-term memory (XMem).
         max_working_frames: working frames at which consolidation happens.

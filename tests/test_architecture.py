@@ -35,12 +35,9 @@ TOO_MANY_PARAMETERS: set[str] = {
 }
 # Modules without a test file of their name.
 NOT_MIRRORED_YET: set[str] = {
-    "model/layers/batch_norm.py",
-    "model/layers/blocks.py",
     "model/layers/decoder.py",
     "model/layers/densenet.py",
     "model/layers/encoders.py",
-    "model/layers/sensory.py",
     "model/network.py",
     "model/spacetime/stcn.py",
     "model/spacetime/xmem.py",

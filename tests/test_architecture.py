@@ -34,8 +34,6 @@ TOO_MANY_PARAMETERS: set[str] = {
 }
 # Modules without a test file of their name.
 NOT_MIRRORED_YET: set[str] = {
-    "model/layers/decoder.py",
-    "model/layers/encoders.py",
     "model/network.py",
     "model/spacetime/stcn.py",
     "model/spacetime/xmem.py",

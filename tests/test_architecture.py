@@ -34,9 +34,6 @@ TOO_MANY_PARAMETERS: set[str] = {
 }
 # Modules without a test file of their name.
 NOT_MIRRORED_YET: set[str] = {
-    "model/network.py",
-    "model/spacetime/stcn.py",
-    "model/spacetime/xmem.py",
     "dataset/sample/scenes.py",
     "dataset/train/geometry.py",
     "inference/eval_places.py",

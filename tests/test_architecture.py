@@ -23,7 +23,6 @@ MODULE, FUNCTION, PARAMETERS = 300, 60, 7  # the most lines, and parameters besi
 
 # Each entry leaves with the next change of its module.
 TOO_LONG: set[str] = {
-    "tests/model/twoframe/test_network.py",
     "tests/inference/test_twoframe_segmenter.py",
     "tests/inference/test_report.py",
     "tests/scripts/test_ablate.py",
@@ -33,22 +32,6 @@ TOO_MANY_PARAMETERS: set[str] = {
     "dataset/train/render.py: render_clip",
     "inference/report.py: score_folders",
     "inference/propagate.py: segment_video",
-}
-# Modules without a test file of their name.
-NOT_MIRRORED_YET: set[str] = {
-    "model/layers/batch_norm.py",
-    "model/layers/blocks.py",
-    "model/layers/decoder.py",
-    "model/layers/densenet.py",
-    "model/layers/encoders.py",
-    "model/layers/sensory.py",
-    "model/network.py",
-    "model/spacetime/stcn.py",
-    "model/spacetime/xmem.py",
-    "model/twoframe/bmvos.py",
-    "model/twoframe/decoder.py",
-    "model/twoframe/emvos.py",
-    "model/twoframe/unroll.py",
 }
 
 
@@ -131,12 +114,11 @@ def mirror(path: Path) -> Path:
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.name != "__init__.py"], ids=relative)
 def test_every_module_has_tests_of_its_name(path: Path) -> None:
-    assert mirror(path).is_file() or relative(path) in NOT_MIRRORED_YET, f"expected {relative(mirror(path))}"
+    assert mirror(path).is_file(), f"expected {relative(mirror(path))}"
 
 
-def stale(modules: set[str], long_modules: set[str], many_parameters: set[str]) -> list[str]:
-    """Entries of NOT_MIRRORED_YET, TOO_LONG and TOO_MANY_PARAMETERS that no longer apply."""
-    excepted = {relative(path) for path in SOURCES if path.name != "__init__.py" and not mirror(path).is_file()}
+def stale(long_modules: set[str], many_parameters: set[str]) -> list[str]:
+    """Entries of TOO_LONG and TOO_MANY_PARAMETERS that no longer apply."""
     too_long = {relative(path) for path in (*SOURCES, *PROGRAMS, *TESTS) if len(path.read_text().splitlines()) > MODULE}
     too_many = {
         f"{relative(path)}: {function.name}"
@@ -144,21 +126,21 @@ def stale(modules: set[str], long_modules: set[str], many_parameters: set[str]) 
         for function in functions(path)
         if len(parameters(function)) > PARAMETERS
     }
-    return sorted((modules - excepted) | (long_modules - too_long) | (many_parameters - too_many))
+    return sorted((long_modules - too_long) | (many_parameters - too_many))
 
 
 def test_exceptions_leave_when_they_no_longer_apply() -> None:
-    found = stale(NOT_MIRRORED_YET, TOO_LONG, TOO_MANY_PARAMETERS)
+    found = stale(TOO_LONG, TOO_MANY_PARAMETERS)
     assert not found, f"stale entry, remove it from its list: {', '.join(found)}"
 
 
 def test_stale_exceptions_are_found() -> None:
-    assert stale({"util/cli.py", "util/gone.py"}, {"util/cli.py"}, {"util/cli.py: run", "util/gone.py: f"}) == [
+    assert stale({"util/cli.py"}, {"util/cli.py: run", "util/gone.py: f"}) == [
         "util/cli.py",
         "util/cli.py: run",
-        "util/gone.py",
         "util/gone.py: f",
     ]
+
 
 
 @pytest.mark.parametrize("path", TESTS, ids=relative)

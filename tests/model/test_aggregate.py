@@ -36,3 +36,16 @@ def test_soft_odds_by_hand() -> None:
     assert soft_odds(logit).flatten().tolist() == [-2.0, -1.0, 2.0, 0.5]
     padded = soft_odds(logit, torch.tensor([[True, False, True]])).flatten().tolist()
     assert padded == [-0.5, -1.0, -torch.inf, 0.5]
+
+
+def test_soft_odds_of_padded_objects_and_of_nobody() -> None:
+    # p = 0.5 and 0.8: background 1 - 0.8 = 0.2; odds 1/4, 1 and 4.
+    logit = torch.logit(torch.tensor([0.5, 0.8])).view(1, 2, 1, 1)
+    odds = torch.tensor([0.25, 1.0, 4.0])
+    torch.testing.assert_close(torch.softmax(soft_odds(logit), dim=1).flatten(), odds / odds.sum())
+    padded = torch.cat([logit, torch.full((1, 1, 1, 1), 50.0)], dim=1)
+    logits = soft_odds(padded, torch.tensor([[True, True, False]]))
+    torch.testing.assert_close(logits[:, :3], soft_odds(logit))
+    assert logits[0, 3] == -torch.inf
+    nobody = torch.softmax(soft_odds(logit, torch.tensor([[False, False]])), dim=1)
+    assert nobody.flatten().tolist() == [1, 0, 0]

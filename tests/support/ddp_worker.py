@@ -1,4 +1,4 @@
-"""What test_processes.py starts with torchrun: `ddp_worker.py CASE FOLDER`, on each rank."""
+"""What tests start with torchrun: `ddp_worker.py CASE FOLDER`, on each rank."""
 
 import json
 import os

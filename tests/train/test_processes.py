@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.support.ddp_steps import batch_norm_input, steps
+from tests.support.ddp_steps import steps
 from tests.support.runs import flags, torchrun
 from util.files.checkpoint import read_checkpoint
 
@@ -63,18 +63,6 @@ def test_from_scratch_processes_equal_one_on_the_joined_batch(root: Path, tmp_pa
     torch.testing.assert_close(result["network"], dict(network), atol=1.5e-5, rtol=1e-4)
     for mine, other in zip(result["metrics"], metrics, strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], rel=1e-5)
-
-
-def test_batch_norm_over_processes_equals_the_joined_batch(tmp_path: Path) -> None:
-    done = torchrun(2, "batch_norm", tmp_path)
-    assert done.returncode == 0, done.stderr
-    layer, x, weight = batch_norm_input()
-    x.requires_grad_()
-    y = layer(x)
-    (y * weight).sum().backward()
-    expected = [y, x.grad, layer.weight.grad, layer.bias.grad, layer.running_mean, layer.running_var]
-    for ours, truth in zip(torch.load(tmp_path / "result.pth", weights_only=True), expected, strict=True):
-        torch.testing.assert_close(ours, truth, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("death", ["kill", "error"])

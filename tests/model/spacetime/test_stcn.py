@@ -32,14 +32,14 @@ def test_stcn_decodes_the_readout_and_the_compressed_features() -> None:
     logits, sensory = model.segment(features, readout)
     assert sensory is None and logits.shape == (2, 4, 48, 64)
     decoder = model.decoder
+    weights = decoder.compress.state_dict()  # type: ignore[union-attr]
+
+    def convolve(x: torch.Tensor, name: str) -> torch.Tensor:
+        return F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1)
+
     probabilities = []
     for thing in range(3):
         both = torch.cat([readout[:, thing], thin], dim=1)
-        weights = {name: weight for name, weight in decoder.compress.named_parameters()}  # type: ignore[union-attr]
-
-        def convolve(x: torch.Tensor, name: str) -> torch.Tensor:
-            return F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1)  # noqa: B023
-
         x = convolve(convolve(both.relu(), "conv1").relu(), "conv2") + convolve(both, "downsample")
         for block, skip in ((decoder.up_16_8, features.f8), (decoder.up_8_4, features.f4)):
             x = block.out_conv(block.skip_conv(skip) + F.interpolate(x, scale_factor=2.0, mode="bilinear"))

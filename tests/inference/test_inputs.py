@@ -23,7 +23,7 @@ def test_a_mask_is_split_by_ascending_ids() -> None:
 @pytest.mark.parametrize("ids", [[4], [9, 2], [255, 1], [256], [1, MAX_ID]])
 def test_ids_survive_being_split_and_joined(ids: list[int]) -> None:
     mask = torch.tensor([[0, *ids], [*ids, 0]])
-    found, masks = given_objects(mask, None, tuple(mask.shape), CPU)
+    found, masks = given_objects(mask, None, (2, len(ids) + 1), CPU)
     background = 1 - masks.sum(0, keepdim=True)
     joined = id_mask(torch.cat([background, masks]), found)
     assert joined.dtype == (np.uint8 if max(ids) <= 255 else np.uint16)

@@ -4,16 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dataset.train.geometry import (
-    about,
-    flip,
-    random_resized_crop,
-    rotation_shear,
-    scaling,
-    spline_field,
-    vertical_flip,
-    window,
-)
+from dataset.train.geometry import about, flip, random_resized_crop, rotation_shear, spline_field, vertical_flip, window
 
 
 def moved(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
@@ -23,7 +14,6 @@ def moved(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
 def test_matrices_by_hand() -> None:
     np.testing.assert_allclose(moved(flip(10), 0, 3), (9, 3))
     np.testing.assert_allclose(moved(vertical_flip(10), 2, 3), (2, 6))
-    np.testing.assert_allclose(moved(scaling(3), 2, 3), (6, 9))
     # The window's first pixel, two wide, becomes four pixels of half the width: its edges are at -0.5 and 3.5.
     np.testing.assert_allclose(moved(window(1, 2, 2, 4, 4), 0.5, 1.5), (-0.5, -0.5))
     np.testing.assert_allclose(moved(window(1, 2, 2, 4, 4), 2.5, 5.5), (3.5, 3.5))

@@ -24,7 +24,7 @@ from inference.web.snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
 
-_SAVE_EVERY = 1.0  # seconds between notes of how far a run has come
+_SAVE_EVERY = 1.0  # seconds, at most, between notes of how far a run has come
 _RECENT = 30  # frames over which the speed is measured
 
 
@@ -193,9 +193,11 @@ class _PassRun:
                         return
                     done = frame
                     self._tell(frame, end)
-                    if self._snapshots.is_due(direction, anchor, frame):
+                    due = self._snapshots.is_due(direction, anchor, frame)
+                    if due:
                         self._snapshots.save(direction, frame, self._segmenter.snapshot("cpu"))
-                    if time.monotonic() - saved > _SAVE_EVERY:
+                    # With each snapshot, too: a killed server's session goes on from both.
+                    if due or time.monotonic() - saved > _SAVE_EVERY:
                         session.save()
                         saved = time.monotonic()
                 if self._stop.is_set():

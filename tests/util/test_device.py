@@ -66,7 +66,7 @@ def test_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_precision(CPU, "bf16") == "bf16"
     with pytest.raises(ValueError, match="unknown precision 'half': expected one of auto, fp32, fp16, bf16"):
         resolve_precision(CPU, "half")  # type: ignore[arg-type]
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old GPU")
     with pytest.raises(ValueError, match="precision 'bf16' is not supported by Old GPU: use fp16 or fp32"):
         resolve_precision(CUDA, "bf16")

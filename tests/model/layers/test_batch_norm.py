@@ -15,10 +15,16 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.BatchNorm2d(4), nn.ReLU()), nn.Dropout(0.5))
 
 
+def inner(module: nn.Sequential) -> nn.BatchNorm2d:
+    layer = module.get_submodule("1.0")
+    assert isinstance(layer, nn.BatchNorm2d)
+    return layer
+
+
 def test_freezing_stops_the_statistics_alone() -> None:
     module = network().train()
     freeze_batch_norm(module)
-    assert [layer.training for layer in (module[0], module[1][0], module[2])] == [True, False, True]
+    assert [layer.training for layer in (module[0], inner(module), module[2])] == [True, False, True]
     before = {name: tensor.clone() for name, tensor in module.named_buffers()}
     module(torch.randn(2, 3, 5, 5)).sum().backward()
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.named_buffers())
@@ -39,11 +45,11 @@ def test_statistics_kept_still_normalises_by_batch() -> None:
 
 def test_synchronised_layers_keep_their_names_weights_and_mode() -> None:
     module = network()
-    nn.init.uniform_(module[1][0].weight)
-    module[1][0].eval()
+    nn.init.uniform_(inner(module).weight)
+    inner(module).eval()
     before = module.state_dict()
     x = torch.randn(2, 3, 5, 5)
-    expected = nn.functional.relu(module[1][0](module[0](x)))
+    expected = nn.functional.relu(inner(module)(module[0](x)))
     same = synchronise_batch_norm(module)
     assert isinstance(same[1][0], RankBatchNorm) and not same[1][0].training  # type: ignore[index]
     after = same.state_dict()

@@ -72,6 +72,7 @@ def test_attention_by_hand_on_a_constant() -> None:
     # Average and maximum of a constant are the constant: its two descriptors give the same, so the gate doubles it.
     block = CBAM(2)
     first, second = block.ChannelGate.mlp[1], block.ChannelGate.mlp[3]
+    assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
     first.weight.copy_(torch.tensor([[1.0, 0.5]]))
     first.bias.fill_(0.25)
     second.weight.copy_(torch.tensor([[0.5], [-1.0]]))
@@ -79,6 +80,7 @@ def test_attention_by_hand_on_a_constant() -> None:
     conv = block.SpatialGate.spatial.conv
     conv.weight.zero_()
     conv.weight[0, :, 3, 3] = torch.tensor([1.0, -2.0])  # of the maximum and of the mean over channels
+    assert conv.bias is not None
     conv.bias.fill_(0.1)
     x = torch.tensor([0.5, 2.0]).view(1, 2, 1, 1).expand(1, 2, 4, 5)
     hidden = 0.5 + 0.5 * 2 + 0.25

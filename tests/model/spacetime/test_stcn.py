@@ -57,5 +57,5 @@ def test_the_released_variant_decodes_the_features_as_they_are() -> None:
     features = model.encode_key(IMAGE)
     assert features.f16_thin is features.f16
     assert not [name for name in model.state_dict() if name.startswith("key_comp")]
-    fused = model.decoder.fuser.block1.conv1.weight.shape[1]  # type: ignore[union-attr]
+    fused = model.decoder.fuser.block1.conv1.weight.shape[1]  # type: ignore[union-attr, index]
     assert fused == features.f16.shape[1] + model.config.value_dim

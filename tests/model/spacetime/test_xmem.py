@@ -54,5 +54,5 @@ def test_without_hidden_channels_there_is_no_state() -> None:
     assert isinstance(model, XMem)
     assert model.initial_sensory(1, 2, 3, 4, IMAGE) is None
     assert not [name for name in model.state_dict() if "hidden" in name]
-    wide = build_model("xmem", "tiny", hidden_dim=8).decoder.fuser.block1.conv1.weight  # type: ignore[union-attr]
-    assert wide.shape[1] == model.decoder.fuser.block1.conv1.weight.shape[1] + 8  # type: ignore[union-attr]
+    wide = build_model("xmem", "tiny", hidden_dim=8).decoder.fuser.block1.conv1.weight  # type: ignore[union-attr, index]
+    assert wide.shape[1] == model.decoder.fuser.block1.conv1.weight.shape[1] + 8  # type: ignore[union-attr, index]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from dataset.clip import ClipRequest
-from dataset.train.loader import BadSampleError, build_loader, load_clip
+from dataset.train.loader import BadSampleError, build_loader, load_clip, read_batches
 from dataset.train.videos import find_videos
 from tests.support.bombs import write_bomb, write_jpeg_bomb
 from tests.support.paths import ROOT
@@ -103,9 +103,9 @@ def test_the_loader_passes_on_or_skips_whatever_process_meets_the_file(root: Pat
     run = replace(preset("xmem"), data=data, clip=CLIP, augment=SMALL, correspondence=alone, batch_size=3, iterations=2)
     cpu = torch.device("cpu")
     with pytest.raises(ValueError) as error:
-        list(build_loader(run, cpu))
+        list(read_batches(build_loader(run, cpu)))
     message = str(error.value)
     assert message.startswith("frame ") and "b/0000" in message and "\n" not in message
-    batches = list(build_loader(replace(run, data=replace(data, on_bad_sample="skip")), cpu))
+    batches = list(read_batches(build_loader(replace(run, data=replace(data, on_bad_sample="skip")), cpu)))
     shown = [name.split()[0].split("/")[1] for batch in batches for name in batch.names]
     assert len(shown) == 6 and set(shown) == {"a", "c"} and np.unique(shown, return_counts=True)[1].tolist() == [2, 4]

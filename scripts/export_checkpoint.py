@@ -57,8 +57,8 @@ def main(config: ExportConfig) -> None:
         if content.get("format") == FORMAT:
             about |= {key: content[key] for key in ("step", "stage", "config") if key in content}
         write_safetensors(config.output, weights, about)
-    count = sum(tensor.numel() for tensor in weights.values())
-    print(f"{config.output}: {network.name} ({network.size}), {count:,} numbers, {config.output.stat().st_size:,} bytes")
+    count, size = sum(tensor.numel() for tensor in weights.values()), config.output.stat().st_size
+    print(f"{config.output}: {network.name} ({network.size}), {count:,} numbers, {size:,} bytes")
 
 
 def halve(tensor: Tensor, name: str) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from inference import InferenceConfig, Segmenter, build_segmenter
-from model import SpaceTimeNetwork, build_model
+from model import KeyFeatures, SpaceTimeNetwork, build_model
 from tests.support.toy_frames import FIRST, H, W, frame, mask_of
 from util.config.choices import Precision
 
@@ -215,3 +215,34 @@ def test_frames_of_another_size_are_refused(segmenter: Segmenter) -> None:
     segmenter.step(frame(0), FIRST)
     with pytest.raises(ValueError, match=r"frame 1: expected 40x56 .* received 40x54"):
         segmenter.step(frame(1)[:, :, :-2])
+
+
+def test_what_nobody_reads_is_not_computed(
+    models: dict[str, SpaceTimeNetwork], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updates: list[bool] = []
+    segmenter = build_segmenter(models["xmem"], InferenceConfig(mem_every=9, deep_update_every=1))
+    predict = segmenter._predict
+
+    def note(features: KeyFeatures, update_sensory: bool) -> torch.Tensor:
+        updates.append(update_sensory)
+        return predict(features, update_sensory)
+
+    monkeypatch.setattr(segmenter, "_predict", note)
+    segmenter.step(frame(0), FIRST)
+    segmenter.step(frame(1), FIRST)  # every object's mask is given
+    assert updates == []
+    segmenter.step(frame(2), FIRST, object_ids=[7])
+    segmenter.step(frame(3), last=True)
+    assert updates == [True, False]
+
+
+def test_the_last_frame_is_not_kept_until_the_next(models: dict[str, SpaceTimeNetwork]) -> None:
+    segmenter = build_segmenter(models["stcn"], InferenceConfig(mem_every=9, include_last=True))
+    segmenter.step(frame(0), FIRST)
+    segmenter.step(frame(1))
+    kept = segmenter.memory_sizes
+    segmenter.reset()
+    segmenter.step(frame(0), FIRST)
+    segmenter.step(frame(1), last=True)
+    assert sum(kept[0]) > sum(segmenter.memory_sizes[0])

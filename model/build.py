@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 from torch import Tensor, nn
 
 from model.network import ModelConfig, VOSNetwork
-from model.pretrained import DENSENET121, RESNET18, RESNET50, ImageNetWeights
+from model.pretrained import DENSENET121, EFFICIENTNET_LITE0, RESNET18, RESNET50, ImageNetWeights
 from model.spacetime.network import SIZES, SpaceTimeNetwork
 from model.spacetime.stcn import STCN, STCNCorr
 from model.spacetime.unroll import ClipNetwork
@@ -35,7 +35,8 @@ class Family:
         trunk_channels: for each size the channels of its image encoder at stride 16.
         sizes_of: reads the sizes but `key_dim` from weights.
         image_encoder: the module that makes features of an image alone.
-        pretrained: torchvision's weights for the encoders of size `base`.
+        early_layers: its modules up to stride 4.
+        pretrained: for each size that has them the ImageNet weights of its encoders.
         compiled: the modules that are worth compiling.
     """
 
@@ -45,7 +46,8 @@ class Family:
     trunk_channels: Mapping[str, int]
     sizes_of: Callable[[Mapping[str, Tensor]], dict[str, int]] = field(default=lambda _: {})
     image_encoder: str
-    pretrained: Mapping[str, ImageNetWeights]
+    early_layers: tuple[str, ...]
+    pretrained: Mapping[str, Mapping[str, ImageNetWeights]]
     compiled: tuple[str, ...]
 
 
@@ -59,7 +61,11 @@ SPACE_TIME = Family(
     trunk_channels={name: size.key_trunk.channels[2] for name, size in SIZES.items()},
     sizes_of=SpaceTimeNetwork.sizes_of,
     image_encoder="key_encoder",
-    pretrained={"key_encoder": RESNET50, "value_encoder": RESNET18},
+    early_layers=("conv1", "bn1", "res2"),
+    pretrained={
+        "base": {"key_encoder": RESNET50, "value_encoder": RESNET18},
+        "small": {"key_encoder": EFFICIENTNET_LITE0, "value_encoder": EFFICIENTNET_LITE0},
+    },
     compiled=("key_encoder", "value_encoder", "decoder"),
 )
 TWO_FRAME = Family(
@@ -68,7 +74,8 @@ TWO_FRAME = Family(
     sizes={name: {"key_dim": size.key_dim} for name, size in TWO_FRAME_SIZES.items()},
     trunk_channels={name: size.trunk.channels[2] for name, size in TWO_FRAME_SIZES.items()},
     image_encoder="vos.encoder",
-    pretrained={"vos.encoder": DENSENET121},
+    early_layers=("conv0", "norm0", "denseblock1"),
+    pretrained={"base": {"vos.encoder": DENSENET121}},
     compiled=("vos.encoder", "vos.decoder"),
 )
 

@@ -85,7 +85,15 @@ class FoldedConv(Derived):
         scale = torch.cat([norm.weight for norm in norms]) * torch.rsqrt(variance + norms[0].eps)
         shift = torch.cat([norm.bias for norm in norms]) - mean * scale
         parts = zip(folded, scale.split(sizes), shift.split(sizes), strict=True)
-        return [(layer.conv.weight * own[:, None, None, None], bias) for layer, own, bias in parts]
+        # Of layers that are frozen, nothing may ask for a gradient: joined with others, their scales would.
+        kept = [(own, bias) if layer.trains() else (own.detach(), bias.detach()) for layer, own, bias in parts]
+        return [
+            (layer.conv.weight * own[:, None, None, None], bias) for layer, (own, bias) in zip(folded, kept, strict=True)
+        ]
+
+    def trains(self) -> bool:
+        """Return whether any of its parameters does."""
+        return any(parameter.requires_grad for parameter in self.parameters())
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve and normalise [N,C,H,W]."""

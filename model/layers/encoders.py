@@ -1,25 +1,48 @@
 """Key and value encoders."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
 from model.layers.blocks import FusionBlock, merge_objects, split_objects
-from model.layers.resnet import TrunkConfig, apply_stem, build_stages, stem
 from model.layers.sensory import SensoryReinforcer
+
+
+class Trunk(Protocol):
+    """The shape of a trunk of convolutions up to stride 16, and how to build it: `resnet`, `efficientnet`."""
+
+    @property
+    def channels(self) -> tuple[int, int, int]:
+        """Output channels at stride 4, 8 and 16."""
+        ...
+
+    def build_stem(self, in_channels: int, bias: bool = False) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+        """Build the first convolution, of stride 2, and its normalisation."""
+        ...
+
+    def after_stem(self, x: Tensor) -> Tensor:
+        """Map what the stem gives to what the first stage takes."""
+        ...
+
+    def build_stages(self, bias: bool = False) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+        """Build what leads to strides 4, 8 and 16."""
+        ...
 
 
 class KeyEncoder(nn.Module):
     """Image features at strides 16, 8 and 4."""
 
-    def __init__(self, trunk: TrunkConfig) -> None:
+    def __init__(self, trunk: Trunk) -> None:
         """Build the trunk to stride 16 (`layer3` of a ResNet)."""
         super().__init__()
-        self.conv1, self.bn1 = stem(trunk, 3)
-        self.res2, self.layer2, self.layer3 = build_stages(trunk)
+        self.after_stem = trunk.after_stem
+        self.conv1, self.bn1 = trunk.build_stem(3)
+        self.res2, self.layer2, self.layer3 = trunk.build_stages()
 
     def forward(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map ImageNet-normalised [B,3,H,W] to f16, f8, f4."""
-        f4 = self.res2(apply_stem(self.conv1, self.bn1, image_B3HW))
+        f4 = self.res2(self.after_stem(self.bn1(self.conv1(image_B3HW))))
         f8 = self.layer2(f4)
         return self.layer3(f8), f8, f4
 
@@ -48,7 +71,7 @@ class ValueEncoder(nn.Module):
 
     def __init__(
         self,
-        trunk: TrunkConfig,
+        trunk: Trunk,
         f16_channels: int,
         value_dim: int,
         *,
@@ -60,7 +83,7 @@ class ValueEncoder(nn.Module):
         """Build the encoder.
 
         Args:
-            trunk: residual trunk.
+            trunk: its shape.
             f16_channels: channels of the key encoder's f16.
             value_dim: channels of the value.
             mask_channels: 2 (mask, other objects' masks) or 1 (mask alone, as in stage 0).
@@ -70,8 +93,9 @@ class ValueEncoder(nn.Module):
         """
         super().__init__()
         self.mask_channels = mask_channels
-        self.conv1, self.bn1 = stem(trunk, 3 + mask_channels, bias=conv_bias)
-        self.layer1, self.layer2, self.layer3 = build_stages(trunk, bias=conv_bias)
+        self.after_stem = trunk.after_stem
+        self.conv1, self.bn1 = trunk.build_stem(3 + mask_channels, bias=conv_bias)
+        self.layer1, self.layer2, self.layer3 = trunk.build_stages(bias=conv_bias)
         self.fuser = FusionBlock(f16_channels, trunk.channels[2], value_dim, image_first=image_first)
         self.hidden_reinforce = SensoryReinforcer(value_dim, sensory_dim) if sensory_dim else None
 
@@ -98,7 +122,7 @@ class ValueEncoder(nn.Module):
         batch, objects = masks_BOMHW.shape[:2]
         image = image_B3HW.unsqueeze(1).expand(-1, objects, -1, -1, -1)
         x = merge_objects(torch.cat([image, masks_BOMHW.to(image.dtype)], dim=2))
-        x = apply_stem(self.conv1, self.bn1, x if rows_N is None else x[rows_N])
+        x = self.after_stem(self.bn1(self.conv1(x if rows_N is None else x[rows_N])))
         x = self.layer3(self.layer2(self.layer1(x)))
         if rows_N is not None:
             x = x.new_zeros(batch * objects, *x.shape[1:]).index_copy(0, rows_N, x)

@@ -1,4 +1,4 @@
-"""Residual trunks up to stride 16: ResNet-50, ResNet-18, and those of the sizes `small` and `tiny`.
+"""Residual trunks up to stride 16: ResNet-50, ResNet-18, and that of the size `tiny`.
 
 Parameter names follow the released STCN and XMem checkpoints: the key encoder calls its first stage `res2`, the value
 encoder calls it `layer1`.
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrunkConfig:
+class ResNetTrunk:
     """Shape of a residual trunk: stem width, then width and number of blocks of the stages at stride 4, 8 and 16."""
 
     stem: int
@@ -27,21 +27,33 @@ class TrunkConfig:
         first, second, third = (width * expansion for width in self.widths)
         return first, second, third
 
+    def build_stem(self, in_channels: int, bias: bool = False) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+        """Build the first convolution and its normalisation."""
+        return nn.Conv2d(in_channels, self.stem, 7, stride=2, padding=3, bias=bias), nn.BatchNorm2d(self.stem)
 
-RESNET50 = TrunkConfig(stem=64, widths=(64, 128, 256), blocks=(3, 4, 6), bottleneck=True)
-RESNET18 = TrunkConfig(stem=64, widths=(64, 128, 256), blocks=(2, 2, 2), bottleneck=False)
-SMALL_TRUNK = TrunkConfig(stem=32, widths=(32, 64, 160), blocks=(2, 2, 3), bottleneck=False)
-TINY_TRUNK = TrunkConfig(stem=32, widths=(32, 64, 128), blocks=(2, 2, 2), bottleneck=False)
+    def after_stem(self, x: Tensor) -> Tensor:
+        """Map what the stem gives, at stride 2, to what the first stage takes, at stride 4."""
+        return F.max_pool2d(F.relu(x, inplace=True), 3, stride=2, padding=1)
+
+    def build_stages(self, bias: bool = False) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+        """Build the three residual stages (strides 4, 8, 16)."""
+        block: Callable[[int, int, int, bool], BasicBlock | Bottleneck] = Bottleneck if self.bottleneck else BasicBlock
+        stages = []
+        in_channels = self.stem
+        for index, (width, count, out_channels) in enumerate(zip(self.widths, self.blocks, self.channels, strict=True)):
+            layers = []
+            for position in range(count):
+                stride = 2 if index > 0 and position == 0 else 1
+                layers.append(block(in_channels, width, stride, bias))
+                in_channels = out_channels
+            stages.append(nn.Sequential(*layers))
+        first, second, third = stages
+        return first, second, third
 
 
-def stem(trunk: TrunkConfig, in_channels: int, bias: bool = False) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-    """Build a trunk's first convolution and its normalisation."""
-    return nn.Conv2d(in_channels, trunk.stem, 7, stride=2, padding=3, bias=bias), nn.BatchNorm2d(trunk.stem)
-
-
-def apply_stem(conv: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
-    """Map pictures [B,C,H,W] to stride 4."""
-    return F.max_pool2d(F.relu(norm(conv(x)), inplace=True), 3, stride=2, padding=1)
+RESNET50 = ResNetTrunk(stem=64, widths=(64, 128, 256), blocks=(3, 4, 6), bottleneck=True)
+RESNET18 = ResNetTrunk(stem=64, widths=(64, 128, 256), blocks=(2, 2, 2), bottleneck=False)
+TINY_TRUNK = ResNetTrunk(stem=32, widths=(32, 64, 128), blocks=(2, 2, 2), bottleneck=False)
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int, bias: bool) -> nn.Sequential | None:
@@ -102,19 +114,3 @@ class Bottleneck(nn.Module):
         out = self.bn3(self.conv3(out))
         out += shortcut
         return self.relu(out)
-
-
-def build_stages(trunk: TrunkConfig, bias: bool = False) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
-    """Build the three residual stages of a trunk (strides 4, 8, 16)."""
-    block: Callable[[int, int, int, bool], BasicBlock | Bottleneck] = Bottleneck if trunk.bottleneck else BasicBlock
-    stages = []
-    in_channels = trunk.stem
-    for index, (width, count, out_channels) in enumerate(zip(trunk.widths, trunk.blocks, trunk.channels, strict=True)):
-        layers = []
-        for position in range(count):
-            stride = 2 if index > 0 and position == 0 else 1
-            layers.append(block(in_channels, width, stride, bias))
-            in_channels = out_channels
-        stages.append(nn.Sequential(*layers))
-    first, second, third = stages
-    return first, second, third

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from model.losses.correspondence import clips_without_objects, correspondence_weight, object_loss, pixel_loss
 from model.losses.draws import draw_compared
+from model.losses.matching import matching_loss
 from model.losses.released import FRAME_WEIGHT, TEMPORAL_WEIGHT, draw_released, released_losses, view_sources
 from model.losses.segmentation import bootstrap_share, bootstrapped_cross_entropy, dice_loss
 from model.network import ClipKeys
@@ -25,7 +26,7 @@ class LossInput(NamedTuple):
         logits: the network's for the frames after the first, see `ClipOutput`. Where a loss is `joint`, it has the keys
             of the whole step's clips and no logits.
         keys: the network's, of all frames.
-        labels_BTHW: true labels of the frames after the first, on the network's device.
+        labels_BTHW: true labels of all frames, on the network's device.
         valid_BO: False where an object only pads the batch; on the network's device.
         compared: what the correspondence losses compare, on the CPU, where they draw; None without them.
         config: the run.
@@ -104,11 +105,16 @@ def pixel_share(config: TrainConfig, step: int) -> float:
 
 
 def _cross_entropy(x: LossInput) -> Tensor:
-    return bootstrapped_cross_entropy(x.logits, x.labels_BTHW, x.valid_BO, pixel_share(x.config, x.step))
+    return bootstrapped_cross_entropy(x.logits, x.labels_BTHW[:, 1:], x.valid_BO, pixel_share(x.config, x.step))
 
 
 def _dice(x: LossInput) -> Tensor:
-    return dice_loss(x.logits, x.labels_BTHW, x.config.clip.max_objects, x.config.loss.dice_background)
+    labels_BTHW = x.labels_BTHW[:, 1:]
+    return dice_loss(x.logits, labels_BTHW, x.config.clip.max_objects, x.config.loss.dice_background)
+
+
+def _matching(x: LossInput) -> Tensor:
+    return matching_loss(x.keys, x.labels_BTHW, x.valid_BO.shape[1])
 
 
 def _pcl(x: LossInput) -> Tensor:
@@ -172,6 +178,7 @@ def _alpha(config: TrainConfig, progress: float) -> float:
 LOSSES: dict[str, Loss] = {
     "cross_entropy": Loss(_cross_entropy, lambda config, progress: 1.0),
     "dice": Loss(_dice, lambda config, progress: config.loss.dice),
+    "mask_matching": Loss(_matching, lambda config, progress: config.loss.mask_matching),
     "pcl": Loss(_pcl, lambda config, progress: _pixel_weight(config, progress, "paper"), joint=True, of_views=True),
     "pcl_released": Loss(
         _pcl_released, lambda config, progress: _pixel_weight(config, progress, "released"), joint=True, of_views=True

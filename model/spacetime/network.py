@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from model.aggregate import aggregate
 from model.layers.decoder import FusingDecoder, STCNDecoder
-from model.layers.encoders import KeyEncoder, KeyProjection, ValueEncoder
-from model.layers.resnet import RESNET18, RESNET50, SMALL_TRUNK, TINY_TRUNK, TrunkConfig
+from model.layers.efficientnet import EFFICIENTNET_LITE0
+from model.layers.encoders import KeyEncoder, KeyProjection, Trunk, ValueEncoder
+from model.layers.resnet import RESNET18, RESNET50, TINY_TRUNK
 from model.network import ModelConfig, VOSNetwork
 
 
@@ -19,8 +20,8 @@ from model.network import ModelConfig, VOSNetwork
 class SizeConfig:
     """Trunks and decoder widths of a size."""
 
-    key_trunk: TrunkConfig
-    value_trunk: TrunkConfig
+    key_trunk: Trunk
+    value_trunk: Trunk
     key_dim: int
     value_dim: int
     hidden_dim: int
@@ -33,7 +34,13 @@ SIZES = {
         key_trunk=RESNET50, value_trunk=RESNET18, key_dim=64, value_dim=512, hidden_dim=64, wide=512, narrow=256
     ),
     "small": SizeConfig(
-        key_trunk=SMALL_TRUNK, value_trunk=TINY_TRUNK, key_dim=64, value_dim=96, hidden_dim=32, wide=96, narrow=64
+        key_trunk=EFFICIENTNET_LITE0,
+        value_trunk=EFFICIENTNET_LITE0,
+        key_dim=64,
+        value_dim=96,
+        hidden_dim=32,
+        wide=96,
+        narrow=48,
     ),
     "tiny": SizeConfig(
         key_trunk=TINY_TRUNK, value_trunk=TINY_TRUNK, key_dim=64, value_dim=96, hidden_dim=32, wide=96, narrow=64

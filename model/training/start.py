@@ -14,7 +14,7 @@ from model.fast.layout import lay_out
 from model.fast.twin import for_training
 from model.layers.batch_norm import freeze_batch_norm, synchronise_batch_norm
 from model.network import VOSNetwork
-from model.pretrained import has_imagenet_weights, load_imagenet
+from model.pretrained import ImageNetWeights, load_imagenet
 from model.training.optim import RunningMean, build_optimizer
 from model.training.state import TrainState, progress, restore
 from model.weights import FORMAT, load_weights
@@ -73,8 +73,8 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
     lay_out(model, device)
     network = find_network(config.model).family.unroll(model, config.clip, not frozen)
     network.train()
-    if freezes_encoder(config):
-        freeze_batch_norm(image_encoder(model).requires_grad_(False))
+    for module in frozen_parts(model, config):
+        freeze_batch_norm(module.requires_grad_(False))
     if frozen:
         freeze_batch_norm(network)
     else:
@@ -128,7 +128,20 @@ def freezes_encoder(config: TrainConfig) -> bool:
     """Return whether the image encoder gets no gradient; by itself EMVOS's, where it is one worth keeping."""
     if config.freeze_encoder != "auto":
         return config.freeze_encoder == "yes"
-    return find_network(config.model).keeps_encoder and config.pretrained and has_imagenet_weights(config.size)
+    return find_network(config.model).keeps_encoder and bool(imagenet_weights(config))
+
+
+def frozen_parts(model: VOSNetwork, config: TrainConfig) -> list[nn.Module]:
+    """Return the modules of the image encoder that get no gradient."""
+    encoder = image_encoder(model)
+    if config.freeze_encoder == "early":
+        return [encoder.get_submodule(name) for name in find_network(config.model).family.early_layers]
+    return [encoder] if freezes_encoder(config) else []
+
+
+def imagenet_weights(config: TrainConfig) -> Mapping[str, ImageNetWeights]:
+    """Return the ImageNet weights that a run can start from, by module; none for `tiny` or with --no_pretrained."""
+    return find_network(config.model).family.pretrained.get(config.size, {}) if config.pretrained else {}
 
 
 def load_start(model: VOSNetwork, config: TrainConfig) -> str:
@@ -143,12 +156,13 @@ def load_start(model: VOSNetwork, config: TrainConfig) -> str:
             )
         load_weights(model, saved, source)
         return source
-    if not (config.pretrained and has_imagenet_weights(config.size)):
+    wanted = imagenet_weights(config)
+    if not wanted:
         return "random weights"
     fault = None
     if distributed.is_main():  # one process downloads, the others get them from it
         try:
-            load_imagenet(model, find_network(config.model).family.pretrained, config.imagenet_weights)
+            load_imagenet(model, wanted, config.imagenet_weights)
         except ValueError as error:
             fault = str(error)
     fault = distributed.broadcast_object(fault)
@@ -162,7 +176,7 @@ def keeps_statistics(config: TrainConfig) -> bool:
     """Return whether BatchNorm keeps its statistics; by itself where it starts from statistics worth keeping."""
     if config.freeze_bn != "auto":
         return config.freeze_bn == "yes"
-    return config.checkpoint is not None or (config.pretrained and has_imagenet_weights(config.size))
+    return config.checkpoint is not None or bool(imagenet_weights(config))
 
 
 def _report(model: VOSNetwork, config: TrainConfig, device: torch.device, origin: str) -> None:
@@ -173,7 +187,11 @@ def _report(model: VOSNetwork, config: TrainConfig, device: torch.device, origin
         config.stage,
         origin,
         sum(parameter.numel() for parameter in model.parameters()) / 1e6,
-        " (those of the image encoder stay)" if freezes_encoder(config) else "",
+        " (those of the image encoder stay)"
+        if freezes_encoder(config)
+        else " (those of the image encoder's first layers stay)"
+        if config.freeze_encoder == "early"
+        else "",
         "keeps its statistics" if keeps_statistics(config) else "trains",
         distributed.world_size(),
         device.type,

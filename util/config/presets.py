@@ -228,10 +228,20 @@ def tiny(model: str, stage: str) -> TrainConfig:
 
 
 def small(stage: str) -> TrainConfig:
-    """Return `tiny` for XMem of the network in the box's size, with more of what that network's training had."""
+    """Return `tiny` for XMem of the network in the box's size, whose encoders start from ImageNet weights.
+
+    `scripts/train_box.sh` has the two runs that made that network.
+    """
     run = tiny("xmem", stage)
-    correspondence = replace(run.correspondence, ocl=False)
-    return replace(run, size="small", correspondence=correspondence, optim=replace(run.optim, lr=6e-4, ema=0.998))
+    return replace(
+        run,
+        size="small",
+        freeze_encoder="early",
+        augment=replace(run.augment, paste=0.3),
+        loss=replace(run.loss, mask_matching=0.5),
+        correspondence=replace(run.correspondence, ocl=False, ramp=(0.15, 0.4)),
+        optim=replace(run.optim, lr=5e-4, encoder_lr=0.3, deep_encoder_lr=0.3, ema=0.998),
+    )
 
 
 def tiny_twoframe(model: str, stage: str) -> TrainConfig:

@@ -28,6 +28,9 @@ class LossConfig:
     """Weight of the Dice loss; 0 leaves it out."""
     dice_background: bool = False
     """The Dice loss counts the background as one more class."""
+    mask_matching: float = 0.0
+    """Weight of the cross-entropy of masks that the keys alone read from the first and the previous frame; 0 leaves it
+    out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,8 +206,9 @@ class TrainConfig:
     """auto is fp32 on a CPU and fp16 on a GPU."""
     freeze_bn: Literal["auto", "yes", "no"] = "auto"
     """BatchNorm keeps its statistics; auto: yes unless the encoders start from random weights."""
-    freeze_encoder: Literal["auto", "yes", "no"] = "auto"
-    """The image encoder gets no gradient; auto: EMVOS's, where it starts from ImageNet weights (published)."""
+    freeze_encoder: Literal["auto", "yes", "no", "early"] = "auto"
+    """The image encoder gets no gradient; early: its layers up to stride 4 get none, which saves time; auto: EMVOS's,
+    where it starts from ImageNet weights (published)."""
     compile: bool = False
     """Compile encoders and decoder with torch.compile."""
     save_every: int = 5_000

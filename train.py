@@ -228,7 +228,9 @@ def train_step(
                 views = batch.network_views() if with_views else None
                 output = state.parallel(batch.network_images(), batch.first_masks(), part.valid_BO, batch.seeds, views)
             logits, keys = output
-            known = criterion.LossInput(logits, keys, batch.labels_BTHW, batch.valid_BO, part.compared, config, state.step)
+            known = criterion.LossInput(
+                logits, keys, batch.labels_BTHW, batch.valid_BO, part.compared, config, state.step
+            )
             losses, own_counts = criterion.compute_losses(known, own_weights)
             # Losses are means over clips: the mean of equal parts, and of processes, is that of the whole batch.
             share = criterion.total_loss(losses, own_weights) / len(parts)

@@ -88,7 +88,8 @@ class FoldedConv(Derived):
         # Of layers that are frozen, nothing may ask for a gradient: joined with others, their scales would.
         kept = [(own, bias) if layer.trains() else (own.detach(), bias.detach()) for layer, own, bias in parts]
         return [
-            (layer.conv.weight * own[:, None, None, None], bias) for layer, (own, bias) in zip(folded, kept, strict=True)
+            (layer.conv.weight * own[:, None, None, None], bias)
+            for layer, (own, bias) in zip(folded, kept, strict=True)
         ]
 
     def trains(self) -> bool:

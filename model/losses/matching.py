@@ -46,4 +46,3 @@ def matching_loss(keys: ClipKeys, labels_BTHW: Tensor, objects: int) -> Tensor:
     read = readout(softmax_affinity(scores), memory(shares_BTLP))
     surprise = -(shares_BTLP[:, 1:].flatten(0, 1) * ((1 - _EVEN) * read + _EVEN / (objects + 1)).log())
     return surprise.sum(dim=1).mean(dim=1).sum() / batch
-

@@ -155,7 +155,7 @@ def test_imagenet_weights_make_torchvisions_densenet(
 
 def load_into(name: str, files: list[Path]) -> VOSNetwork:
     model = build_model(name)
-    load_imagenet(model, find_network(name).family.pretrained, files)
+    load_imagenet(model, find_network(name).family.pretrained["base"], files)
     return model
 
 

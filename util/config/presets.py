@@ -269,15 +269,8 @@ PRESETS: dict[str, dict[str, Callable[[str], TrainConfig]]] = {
 
 
 def _static_clip(memory_frames: int) -> ClipConfig:
-    return ClipConfig(
-        frames=3,
-        memory_frames=memory_frames,
-        max_objects=1,
-        gaps=(1,),
-        gap_starts=(0.0,),
-        reverse=0.0,
-        deep_update=0.2,
-    )
+    still = ClipConfig(frames=3, memory_frames=memory_frames, max_objects=1, gaps=(1,), gap_starts=(0.0,), reverse=0.0)
+    return replace(still, deep_update=0.2)
 
 
 def _consecutive_clip(static: bool, frames: int, min_object_pixels: int) -> ClipConfig:

@@ -42,3 +42,12 @@ def test_folding_for_good_leaves_one_convolution() -> None:
 def test_only_a_convolution_in_front_of_a_normalisation_is_a_pair() -> None:
     chain = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
     assert [(before, name) for _, before, name in pairs(chain)] == [("3", "4")]
+
+
+def test_a_frozen_layer_among_others_that_train_asks_for_no_gradient() -> None:
+    frozen, trained = (FoldedConv(*pair(bias=False)) for _ in range(2))  # type: ignore[arg-type]
+    frozen.requires_grad_(False)
+    (weight, bias), others = FoldedConv.derive_all([frozen, trained])
+    assert not weight.requires_grad and not bias.requires_grad and all(x.requires_grad for x in others)
+    for found, layer in (((weight, bias), frozen), (others, trained)):
+        torch.testing.assert_close(found, layer.derive())

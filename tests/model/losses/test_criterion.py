@@ -50,7 +50,7 @@ def gradients(state: TrainState, batch: ClipBatch, run: TrainConfig, terms: Sequ
     output = state.parallel(
         batch.network_images(), batch.first_masks(), batch.valid_BO, batch.seeds, batch.network_views()
     )
-    known = LossInput(output.logits, output.keys, batch.labels_BTHW[:, 1:], batch.valid_BO, batch.compared, run, 0)
+    known = LossInput(output.logits, output.keys, batch.labels_BTHW, batch.valid_BO, batch.compared, run, 0)
     losses, _ = compute_losses(known, loss_weights(run, 0.0))
     state.network.zero_grad(set_to_none=True)
     torch.stack([losses[term] for term in terms]).sum().backward()

@@ -4,8 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from model.training.start import check_network, freezes_encoder, keeps_statistics, new_model
+from model.training.start import (
+    check_network,
+    freezes_encoder,
+    frozen_parts,
+    image_encoder,
+    imagenet_weights,
+    keeps_statistics,
+    new_model,
+)
 from util.config.presets import preset
 from util.config.train import CorrespondenceConfig
 
@@ -28,6 +37,28 @@ def test_the_encoder_of_emvos_keeps_its_imagenet_weights() -> None:
     )
     assert freezes_encoder(replace(preset("bmvos"), freeze_encoder="yes"))
     assert not freezes_encoder(replace(preset("emvos"), freeze_encoder="no"))
+
+
+def test_the_first_layers_alone_can_be_frozen() -> None:
+    for name in ("xmem", "bmvos"):
+        run = replace(preset(name, "tiny"), freeze_encoder="early")
+        model = new_model(run)
+        encoder = image_encoder(model)
+        frozen = frozen_parts(model, run)
+        assert frozen and not freezes_encoder(run)
+        # What they make lies at stride 4, and they make all that lies there.
+        for part in frozen:
+            part.requires_grad_(False)
+        f16, f8, f4 = encoder(torch.randn(1, 3, 32, 32))[:3]
+        assert not f4.requires_grad and f8.requires_grad and f16.requires_grad
+    assert frozen_parts(model, replace(run, freeze_encoder="yes")) == [encoder]
+    assert frozen_parts(model, replace(run, freeze_encoder="no")) == []
+
+
+def test_sizes_with_imagenet_weights_start_from_them() -> None:
+    assert set(imagenet_weights(preset("xmem", "small"))) == set(imagenet_weights(preset("xmem")))
+    assert not imagenet_weights(preset("xmem", "tiny"))
+    assert not imagenet_weights(replace(preset("xmem", "small"), pretrained=False))
 
 
 @pytest.mark.parametrize(("stage", "channels"), [("0", 1), ("2", 2)])

@@ -53,9 +53,9 @@ def test_published_values(model: str) -> None:
     assert sets == [("static",), ("bl30k",), ("davis",), ("davis", "youtube")]
 
 
-def test_other_networks_never_paste() -> None:
+def test_other_published_networks_never_paste() -> None:
     for model in set(PRESETS) - set(TWOFRAME):
-        for size in PRESETS[model]:
+        for size in set(PRESETS[model]) - {"small"}:
             runs = [preset(model, size, stage) for stage in STAGES]
             assert {run.augment.paste + run.augment.vertical_flip + run.clip.min_object_pixels for run in runs} == {0}
 

@@ -87,6 +87,16 @@ def test_new_object_keeps_the_others_where_its_mask_is_zero(segmenter: TwoFrameS
     assert segmenter.step(frame(2)).shape == (4, H, W)
 
 
+def test_a_given_mask_takes_its_pixels_from_all_others(models: dict[str, TwoFrameNetwork]) -> None:
+    """However sure the network is of another object there."""
+    segmenter = build(models["emvos"])
+    segmenter.step(frame(0), FIRST)
+    given = mask_of(_5=(0, 0, 30, 30))
+    merged = segmenter._merge(torch.full((2, H, W), 6.0), [5], (given == 5)[None].float())
+    covered = given == 5
+    assert (merged[:2, covered] == -merged[2, covered]).all() and (merged[:2, ~covered] == 6).all()
+
+
 def test_each_object_is_matched_with_the_frame_in_which_it_was_given(models: dict[str, TwoFrameNetwork]) -> None:
     """A late object is segmented as in a video that starts with it, but for what the objects do to each other."""
     model = models["emvos"]  # BMVOS remembers more than one mask

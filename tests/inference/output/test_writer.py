@@ -131,6 +131,20 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("name", ["../bear", "a/b", "", ".hidden", "..", "C:\\bear", "new\nline"])
+def test_a_frames_name_leads_nowhere_else(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="results of bear, frame: .* is no plain name"):
+        with ResultWriter(tmp_path / "masks" / "bear", probs=tmp_path / "probs") as results:
+            results.write(name, ids(0), prob=torch.zeros(1, HEIGHT, WIDTH))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("folder", [".", "..", ".hidden"])
+def test_a_videos_folder_has_a_plain_name(folder: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="results of a video: .* is no plain name"):
+        ResultWriter(f"/{folder}" if folder == "." else tmp_path / folder)
+
+
 def test_missing_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="an overlay needs the frame's `rgb`"):
         with ResultWriter(tmp_path / "bear", overlay=tmp_path / "bear.mp4") as results:

@@ -132,16 +132,22 @@ def freezes_encoder(config: TrainConfig) -> bool:
 
 
 def frozen_parts(model: VOSNetwork, config: TrainConfig) -> list[nn.Module]:
-    """Return the modules of the image encoder that get no gradient."""
+    """Return the modules of the image encoder that get no gradient; fresh ones would keep their first weights."""
     encoder = image_encoder(model)
     if config.freeze_encoder == "early":
-        return [encoder.get_submodule(name) for name in find_network(config.model).family.early_layers]
+        early = find_network(config.model).family.early_layers if starts_trained(config) else ()
+        return [encoder.get_submodule(name) for name in early]
     return [encoder] if freezes_encoder(config) else []
 
 
 def imagenet_weights(config: TrainConfig) -> Mapping[str, ImageNetWeights]:
     """Return the ImageNet weights that a run can start from, by module; none for `tiny` or with --no_pretrained."""
     return find_network(config.model).family.pretrained.get(config.size, {}) if config.pretrained else {}
+
+
+def starts_trained(config: TrainConfig) -> bool:
+    """Return whether the encoders start from weights that were trained: a checkpoint's, or ImageNet's."""
+    return config.checkpoint is not None or bool(imagenet_weights(config))
 
 
 def load_start(model: VOSNetwork, config: TrainConfig) -> str:
@@ -176,7 +182,7 @@ def keeps_statistics(config: TrainConfig) -> bool:
     """Return whether BatchNorm keeps its statistics; by itself where it starts from statistics worth keeping."""
     if config.freeze_bn != "auto":
         return config.freeze_bn == "yes"
-    return config.checkpoint is not None or bool(imagenet_weights(config))
+    return starts_trained(config)
 
 
 def _report(model: VOSNetwork, config: TrainConfig, device: torch.device, origin: str) -> None:
@@ -190,7 +196,7 @@ def _report(model: VOSNetwork, config: TrainConfig, device: torch.device, origin
         " (those of the image encoder stay)"
         if freezes_encoder(config)
         else " (those of the image encoder's first layers stay)"
-        if config.freeze_encoder == "early"
+        if frozen_parts(model, config)
         else "",
         "keeps its statistics" if keeps_statistics(config) else "trains",
         distributed.world_size(),

@@ -41,11 +41,12 @@ def test_the_encoder_of_emvos_keeps_its_imagenet_weights() -> None:
 
 def test_the_first_layers_alone_can_be_frozen() -> None:
     for name in ("xmem", "bmvos"):
-        run = replace(preset(name, "tiny"), freeze_encoder="early")
+        fresh = replace(preset(name, "tiny"), freeze_encoder="early")
+        run = replace(fresh, checkpoint=Path("a.pth"))
         model = new_model(run)
         encoder = image_encoder(model)
         frozen = frozen_parts(model, run)
-        assert frozen and not freezes_encoder(run)
+        assert frozen and not freezes_encoder(run) and not frozen_parts(model, fresh)
         # What they make lies at stride 4, and they make all that lies there.
         for part in frozen:
             part.requires_grad_(False)

@@ -227,12 +227,12 @@ def tiny(model: str, stage: str) -> TrainConfig:
     )
 
 
-def small(stage: str) -> TrainConfig:
-    """Return `tiny` for XMem of the network in the box's size, whose encoders start from ImageNet weights.
+def small(model: str, stage: str) -> TrainConfig:
+    """Return `tiny` for the size of the network in the box, whose encoders start from ImageNet weights.
 
-    `scripts/train_box.sh` has the two runs that made that network.
+    `scripts/train_box.sh` has the two runs that made that network, an XMem.
     """
-    run = tiny("xmem", stage)
+    run = tiny(model, stage)
     return replace(
         run,
         size="small",
@@ -260,9 +260,13 @@ def tiny_twoframe(model: str, stage: str) -> TrainConfig:
 
 # The run of each network and size, a function of the stage.
 PRESETS: dict[str, dict[str, Callable[[str], TrainConfig]]] = {
-    "xmem": {"base": xmem, "small": small, "tiny": lambda stage: tiny("xmem", stage)},
-    "stcn": {"base": stcn, "tiny": lambda stage: tiny("stcn", stage)},
-    "stcn-corr": {"base": stcn_corr, "tiny": lambda stage: tiny("stcn-corr", stage)},
+    "xmem": {"base": xmem, "small": lambda stage: small("xmem", stage), "tiny": lambda stage: tiny("xmem", stage)},
+    "stcn": {"base": stcn, "small": lambda stage: small("stcn", stage), "tiny": lambda stage: tiny("stcn", stage)},
+    "stcn-corr": {
+        "base": stcn_corr,
+        "small": lambda stage: small("stcn-corr", stage),
+        "tiny": lambda stage: tiny("stcn-corr", stage),
+    },
     "bmvos": {"base": bmvos, "tiny": lambda stage: tiny_twoframe("bmvos", stage)},
     "emvos": {"base": emvos, "tiny": lambda stage: tiny_twoframe("emvos", stage)},
 }

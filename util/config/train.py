@@ -207,8 +207,8 @@ class TrainConfig:
     freeze_bn: Literal["auto", "yes", "no"] = "auto"
     """BatchNorm keeps its statistics; auto: yes unless the encoders start from random weights."""
     freeze_encoder: Literal["auto", "yes", "no", "early"] = "auto"
-    """The image encoder gets no gradient; early: its layers up to stride 4 get none, which saves time, unless they start
-    from random weights; auto: EMVOS's, where it starts from ImageNet weights (published)."""
+    """The image encoder gets no gradient; early: its layers up to stride 4 get none, which saves time, unless they
+    start from random weights; auto: EMVOS's, where it starts from ImageNet weights (published)."""
     compile: bool = False
     """Compile encoders and decoder with torch.compile."""
     save_every: int = 5_000

@@ -34,11 +34,12 @@ from inference.output.places import FOLDER, check_apart, claim, is_apart
 from inference.output.record import VideoResult, digest, open_output, read_result, results_table, write_result
 from inference.output.submission import pack_results
 from inference.output.writer import ResultWriter
-from inference.propagate import Stopwatch, Variant, build_variants, propagate
+from inference.propagate import Variant, build_variants, propagate
 from inference.report import Report, format_table, write_csv, write_json
 from inference.scoring.folders import score_pair
 from inference.scoring.official import score_officially
 from inference.scoring.table import ScoreTask, find_metric
+from inference.stopwatch import Stopwatch
 from model import box
 from model.build import build_model
 from model.network import VOSNetwork

@@ -142,7 +142,6 @@ def test_stale_exceptions_are_found() -> None:
     ]
 
 
-
 @pytest.mark.parametrize("path", TESTS, ids=relative)
 def test_tests_share_code_by_way_of_support_alone(path: Path) -> None:
     found = {

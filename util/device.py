@@ -87,6 +87,23 @@ def upload(x: Tensor, device: torch.device) -> Tensor:
     return (x if x.is_pinned() else x.pin_memory()).to(device, non_blocking=True)
 
 
+class Download:
+    """A tensor on its way to the host: a GPU's goes to page-locked memory when its turn has come."""
+
+    def __init__(self, x: Tensor) -> None:
+        """Queue the copy."""
+        self._host = x.to("cpu", non_blocking=x.device.type == "cuda")
+        self._done = torch.cuda.Event() if x.device.type == "cuda" else None
+        if self._done is not None:
+            self._done.record(torch.cuda.current_stream(x.device))
+
+    def get(self) -> Tensor:
+        """Wait until the copy is done, and return it."""
+        if self._done is not None:
+            self._done.synchronize()
+        return self._host
+
+
 def take(x: Tensor, dim: int, places: Sequence[int]) -> Tensor:
     """Return the entries of `x` at some places of a dimension, in this order, without waiting for a GPU."""
     if list(places) == list(range(x.shape[dim])):

@@ -44,7 +44,7 @@ from model import box
 from model.build import build_model
 from model.network import VOSNetwork
 from model.weights import load_checkpoint
-from util.device import peak_memory_bytes, resolve_precision, select_device
+from util.device import peak_memory_bytes, resolve_precision, select_device, set_up
 from util.files.hub import local_checkpoint
 from util.parallel import distributed
 from util.run.claim import claim as alone
@@ -69,6 +69,7 @@ def main(config: EvalConfig) -> None:
     output = output_folder(config, evaluation, videos)
     check_places(config, evaluation, output)
     device = select_device(config.device)
+    set_up(device, fixed_sizes=len(videos) == 1)
     with distributed.process_group(device):
         # Segment: every process takes a share of the videos and writes their masks.
         if config.segments:
@@ -109,6 +110,7 @@ def segment(
 
     # Take stock: results of other settings stop the run, finished videos stay as they are.
     settings = {"network": origin, "sizes": sizes, "enlarge": config.enlarge, "flip": config.flip, **asdict(inference)}
+    del settings["compile"]  # results are the same
     settings |= describe_task(config, evaluation)
     results: dict[str, VideoResult] = {}
     if distributed.is_main() and config.writes:

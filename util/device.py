@@ -53,6 +53,27 @@ def _cuda_device(name: str, index: str) -> torch.device:
     return torch.device("cuda", number)
 
 
+def set_up(device: torch.device, *, fixed_sizes: bool) -> None:
+    """Make a program's choices for a GPU, once, before it computes; elsewhere there are none to make.
+
+    It becomes the current one, which what is not told a device uses. fp32 is fp32: TF32 keeps ten bits, by which
+    similarities of thousands are off by whole units, and half precision is there for speed. cuDNN tries its algorithms
+    for each new shape where `fixed_sizes` says that few will come: a search takes seconds, which every number of
+    objects and every size would cost again.
+    """
+    if device.type != "cuda":
+        return
+    torch.cuda.set_device(device)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = fixed_sizes
+
+
+def prefers_channels_last(device: torch.device) -> bool:
+    """Return whether tensors are laid out channels-last on a device: MPS's own kernels work channels-first."""
+    return device.type != "mps"
+
+
 def resolve_precision(device: torch.device, precision: Precision = "auto") -> Precision:
     """Return `fp32`, `fp16` or `bf16`; `auto` is fp16 on CUDA and fp32 elsewhere.
 

@@ -16,6 +16,7 @@ from model.fast.split import SplitBlock, SplitConv
 from model.layers.blocks import JointConv, JointResidualBlock, UpsampleBlock
 from model.layers.encoders import KeyProjection
 from model.layers.sensory import SensoryUpdater
+from util.device import prefers_channels_last
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -35,7 +36,7 @@ def for_inference(model: Module, device: torch.device, dtype: torch.dtype = torc
     if dtype != torch.float32:
         cast_for_good(twin, dtype)
         _replace(twin, {UpsampleBlock: HalfUpsampleBlock.of})
-    return twin.to(memory_format=torch.channels_last) if device.type in ("cpu", "cuda") else twin  # type: ignore[call-overload,no-any-return]
+    return twin.to(memory_format=torch.channels_last) if prefers_channels_last(device) else twin  # type: ignore[call-overload,no-any-return]
 
 
 def for_training(unrolled: Module) -> Module:

@@ -34,16 +34,17 @@ from inference.output.places import FOLDER, check_apart, claim, is_apart
 from inference.output.record import VideoResult, digest, open_output, read_result, results_table, write_result
 from inference.output.submission import pack_results
 from inference.output.writer import ResultWriter
-from inference.propagate import Stopwatch, Variant, build_variants, propagate
+from inference.propagate import Variant, build_variants, propagate
 from inference.report import Report, format_table, write_csv, write_json
 from inference.scoring.folders import score_pair
 from inference.scoring.official import score_officially
 from inference.scoring.table import ScoreTask, find_metric
+from inference.stopwatch import Stopwatch
 from model import box
 from model.build import build_model
 from model.network import VOSNetwork
 from model.weights import load_checkpoint
-from util.device import peak_memory_bytes, resolve_precision, select_device
+from util.device import peak_memory_bytes, resolve_precision, select_device, set_up
 from util.files.hub import local_checkpoint
 from util.parallel import distributed
 from util.run.claim import claim as alone
@@ -68,6 +69,7 @@ def main(config: EvalConfig) -> None:
     output = output_folder(config, evaluation, videos)
     check_places(config, evaluation, output)
     device = select_device(config.device)
+    set_up(device, fixed_sizes=len(videos) == 1)
     with distributed.process_group(device):
         # Segment: every process takes a share of the videos and writes their masks.
         if config.segments:
@@ -108,6 +110,7 @@ def segment(
 
     # Take stock: results of other settings stop the run, finished videos stay as they are.
     settings = {"network": origin, "sizes": sizes, "enlarge": config.enlarge, "flip": config.flip, **asdict(inference)}
+    del settings["compile"]  # results are the same
     settings |= describe_task(config, evaluation)
     results: dict[str, VideoResult] = {}
     if distributed.is_main() and config.writes:

@@ -28,6 +28,7 @@ class InferenceConfig:
         bijective_k: queries that each position of BMVOS's previous frame chooses, or each memory element in
             `matching="bijective"`; 0 lets all count.
         precision: `fp32`, `fp16`, `bf16` or `auto` (fp32 on a CPU, fp16 on a GPU).
+        compile: compile encoders and decoder with torch.compile: minutes at first, faster frames then.
     """
 
     mem_every: int = 5
@@ -44,6 +45,7 @@ class InferenceConfig:
     matching: Matching = "softmax"
     bijective_k: int = 4
     precision: Precision = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         """Check ranges; raises ValueError that names the field."""

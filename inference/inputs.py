@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from util.device import upload
+from util.device import Download, upload
 
 MAX_ID = 65535
 
@@ -72,11 +72,29 @@ def id_mask(prob_LHW: Tensor, object_ids: list[int]) -> np.ndarray:
 
     Raises ValueError for another number of maps.
     """
-    ids = [0, *object_ids]
-    if prob_LHW.ndim != 3 or prob_LHW.shape[0] != len(ids):
-        raise ValueError(
-            f"to_id_mask: expected [{len(ids)},H,W] (background and {len(ids) - 1} objects), "
-            f"received {list(prob_LHW.shape)}"
-        )
-    table = np.array(ids, dtype=np.uint8 if max(ids) <= 255 else np.uint16)
-    return table[prob_LHW.argmax(dim=0).cpu().numpy()]
+    return LateIds(prob_LHW, object_ids).get()
+
+
+class LateIds:
+    """The ids of a frame, which a GPU may still be computing."""
+
+    def __init__(self, prob_LHW: Tensor, object_ids: list[int]) -> None:
+        """Queue what makes ids of probabilities of the background and `object_ids`.
+
+        Raises ValueError for another number of maps.
+        """
+        ids = [0, *object_ids]
+        if prob_LHW.ndim != 3 or prob_LHW.shape[0] != len(ids):
+            raise ValueError(
+                f"to_id_mask: expected [{len(ids)},H,W] (background and {len(ids) - 1} objects), "
+                f"received {list(prob_LHW.shape)}"
+            )
+        self._table = np.array(ids, dtype=np.uint8 if max(ids) <= 255 else np.uint16)
+        place = prob_LHW.argmax(dim=0)
+        if place.device.type == "cuda" and len(ids) <= 256:
+            place = place.byte()  # an eighth of the bytes to copy
+        self._place = Download(place)
+
+    def get(self) -> np.ndarray:
+        """Wait for the frame and return its ids, [H,W] uint8 or uint16."""
+        return self._table[self._place.get().numpy()]

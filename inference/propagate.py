@@ -1,10 +1,10 @@
 """Segmenting whole videos: frames in, id masks at the original size out, one frame at a time."""
 
 import copy
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,10 +17,17 @@ from dataset.evaluate.prepare import VideoFrame, prepare_image, prepare_mask, si
 from dataset.evaluate.prompts import Masks, read_prompt, to_prompt
 from dataset.evaluate.video import Video
 from inference.config import InferenceConfig
+from inference.frame_upload import FrameUpload
+from inference.inputs import LateIds
 from inference.interface import VOSSegmenter
 from inference.segmenter import build_segmenter
+from inference.stopwatch import Stopwatch
 from model.network import VOSNetwork
-from util.device import synchronize
+from util.device import upload
+
+_DECODERS = 4  # threads that read pictures for a GPU; one gives it about 130 frames a second
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,35 +49,6 @@ class SegmentedFrame:
     object_ids: list[int]
     rgb: np.ndarray
     wanted: bool
-
-
-@dataclass(kw_only=True)
-class Stopwatch:
-    """Counts frames and the seconds of segmenting them: reading and writing files is not in it.
-
-    With `synchronise` the device's queue is empty whenever the clock is read, as an honest figure needs.
-    """
-
-    synchronise: bool = False
-    frames: int = 0
-    seconds: float = 0.0
-    _device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    _started: float = 0.0
-
-    def start(self, device: torch.device) -> None:
-        """Begin a frame on `device`."""
-        self._device = device
-        self._started = self._now()
-
-    def stop(self) -> None:
-        """End the frame."""
-        self.seconds += self._now() - self._started
-        self.frames += 1
-
-    def _now(self) -> float:
-        if self.synchronise:
-            synchronize(self._device)
-        return time.perf_counter()
 
 
 def segment_video(
@@ -205,23 +183,52 @@ def propagate(
     A frame on which a mask says where every object is has that mask as its result, pixel by pixel; `resegment_given`
     gives what is left of it after resizing. With `wanted_only` frames whose masks the benchmark does not ask for are
     segmented but not yielded.
+    With a GPU a frame comes when the next one is queued, so that neither waits for the other; not with a live video.
     Raises ValueError for unfit frames and masks when they are reached.
     """
     watch = stopwatch or Stopwatch()
+    queued = _queued(variants, video, watch, wanted_only, resegment_given)
+    late = variants[0].segmenter.device.type == "cuda" and not video.live
+    for frame in one_late(queued) if late else queued:
+        with watch.waiting():
+            result = frame.get()
+        yield result
+
+
+def _queued(
+    variants: Sequence[Variant], video: Video, watch: Stopwatch, wanted_only: bool, resegment_given: bool
+) -> Iterator["_Queued"]:
+    """Segment a video: every frame as soon as its work is queued."""
     segmenter = variants[0].segmenter
     for variant in variants:
         variant.segmenter.reset()
     sizes = list(dict.fromkeys(variant.size for variant in variants))
-    for at_sizes in zip(*(video.frames(size, segmenter.resizing) for size in sizes), strict=True):
-        frames = dict(zip(sizes, at_sizes, strict=True))
-        first = at_sizes[0]
+    to_device = FrameUpload(segmenter.device)
+    decoders = _DECODERS if to_device.normalises else 1
+    frames = video.frames(sizes, segmenter.resizing, decoders=decoders, normalised=not to_device.normalises)
+    for frame in frames:
         watch.start(segmenter.device)
-        probs = [_step(variant, frames[variant.size]) for variant in variants]
-        result = _frame(segmenter, first, probs, resegment_given) if first.wanted or not wanted_only else None
+        images = to_device.images(frame)
+        probs = [_step(variant, frame, images[variant.size]) for variant in variants]
+        result = _Queued(segmenter, frame, probs, resegment_given) if frame.wanted or not wanted_only else None
         if segmenter.object_ids:  # frames before the first mask cost nothing: they would flatter the figure
             watch.stop()
         if result is not None:
             yield result
+
+
+def one_late(items: Iterator[T]) -> Iterator[T]:
+    """Yield every item when the next one is there; the last at the end, or before an error is raised."""
+    held: list[T] = []
+    try:
+        for item in items:
+            held.append(item)
+            if len(held) > 1:
+                yield held.pop(0)
+    except Exception:
+        yield from held
+        raise
+    yield from held
 
 
 @torch.no_grad()
@@ -241,28 +248,36 @@ def merge_probabilities(probs: Sequence[Tensor], size: tuple[int, ...]) -> Tenso
     return total if len(probs) == 1 else total / len(probs)
 
 
-def _step(variant: Variant, frame: VideoFrame) -> Tensor:
-    image, mask = frame.image, frame.mask
+def _step(variant: Variant, frame: VideoFrame, image: Tensor) -> Tensor:
+    mask = frame.at_size[variant.size].mask
     if variant.mirrored:
         image, mask = image.flip(-1), None if mask is None else mask.flip(-1)
     prob = variant.segmenter.step(image, mask, frame.object_ids, frame.last)
     return prob.flip(-1) if variant.mirrored else prob
 
 
-def _frame(
-    segmenter: VOSSegmenter, frame: VideoFrame, probs: Sequence[Tensor], resegment_given: bool
-) -> SegmentedFrame:
-    prob = merge_probabilities(probs, frame.rgb.shape[:2])
-    if frame.given is not None and not resegment_given:
-        prob = as_given(segmenter, frame.given, frame.object_ids or [], probs, prob)
-    return SegmentedFrame(
-        name=frame.name,
-        id_mask=segmenter.to_id_mask(prob),
-        prob=prob,
-        object_ids=list(segmenter.object_ids),
-        rgb=frame.rgb,
-        wanted=frame.wanted,
-    )
+class _Queued:
+    """A frame whose result the device may still be computing."""
+
+    def __init__(
+        self, segmenter: VOSSegmenter, frame: VideoFrame, probs: Sequence[Tensor], resegment_given: bool
+    ) -> None:
+        prob = merge_probabilities(probs, frame.rgb.shape[:2])
+        if frame.given is not None and not resegment_given:
+            prob = as_given(segmenter, frame.given, frame.object_ids or [], probs, prob)
+        self._frame, self._prob, self._object_ids = frame, prob, list(segmenter.object_ids)
+        self._ids = LateIds(prob, self._object_ids)
+
+    def get(self) -> SegmentedFrame:
+        """Wait for it."""
+        return SegmentedFrame(
+            name=self._frame.name,
+            id_mask=self._ids.get(),
+            prob=self._prob,
+            object_ids=self._object_ids,
+            rgb=self._frame.rgb,
+            wanted=self._frame.wanted,
+        )
 
 
 def as_given(
@@ -278,4 +293,4 @@ def as_given(
         return merged
     objects = np.stack([given_HW == i for i in known])
     labels = np.concatenate([~objects.any(axis=0, keepdims=True), objects])
-    return torch.from_numpy(labels.astype(np.float32)).to(merged.device)
+    return upload(torch.from_numpy(labels.astype(np.float32)), merged.device)

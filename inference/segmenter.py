@@ -19,6 +19,7 @@ from inference.twoframe_segmenter import TwoFrameSegmenter
 from model import box
 from model.aggregate import aggregate
 from model.build import find_network
+from model.fast.compiled import compile_parts
 from model.fast.twin import for_inference
 from model.network import STRIDE, VOSNetwork
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
@@ -245,4 +246,6 @@ def build_segmenter(
     family = find_network(model.config.name).family
     settings = config or InferenceConfig()
     network = for_inference(model, target, half_type(resolve_precision(target, settings.precision)))
+    if settings.compile:
+        compile_parts(network, family.compiled)
     return SEGMENTERS[family.name](network, settings, target)

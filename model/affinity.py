@@ -36,32 +36,41 @@ def keep_best_queries(scores_BNP: Tensor, k: int) -> Tensor:
     return torch.where(scores_BNP >= worst_kept, scores_BNP, scores_BNP.amin(dim=-1, keepdim=True))
 
 
-def _memory_side(key_NK: Tensor, shrinkage_N1: Tensor | None, anisotropic: bool) -> Tensor:
-    # Lifted memory keys, one row per element: [...,N,D].
+def lift_memory(key_NK: Tensor, shrinkage_N1: Tensor | None, anisotropic: bool) -> Tensor:
+    """Lift memory keys to vectors whose product with those of `lift_query` is the similarity.
+
+    Args:
+        key_NK: keys, one row per element, on any number of leading dimensions.
+        shrinkage_N1: shrinkage, or None.
+        anisotropic: whether queries have a selection.
+
+    Returns:
+        [...,N,D] in fp32.
+    """
     key = key_NK.float()
     squared = key.square()
     if not anisotropic:
         squared = squared.sum(dim=-1, keepdim=True)
     scale = 1 / math.sqrt(key.shape[-1])
     if shrinkage_N1 is None:
-        return torch.cat([squared, key], dim=-1) * scale
+        return torch.cat([squared * -scale, key * (2 * scale)], dim=-1)
     # The constant column meets the query's own norm, which does not cancel in a softmax over memory once it is scaled.
-    return torch.cat([squared, key, torch.ones_like(key[..., :1])], dim=-1) * (shrinkage_N1.float() * scale)
+    parts = [-squared, 2 * key, key.new_full((*key.shape[:-1], 1), -1.0)]
+    return torch.cat(parts, dim=-1) * (shrinkage_N1.float() * scale)
 
 
-def _query_side(key_KP: Tensor, selection_KP: Tensor | None, shrunk: bool) -> Tensor:
-    # Lifted query keys, one column per position: [...,D,P].
+def lift_query(key_KP: Tensor, selection_KP: Tensor | None, shrunk: bool) -> Tensor:
+    """Lift query keys, one column per position: [...,D,P] in fp32; `shrunk` is whether the memory has a shrinkage."""
     key = key_KP.float()
     if selection_KP is None:
-        parts = [-torch.ones_like(key[..., :1, :]), 2 * key]
-        norm = key.square().sum(dim=-2, keepdim=True)
+        parts = [torch.ones_like(key[..., :1, :]), key]
+        weighted = key
     else:
         selection = selection_KP.float()
         weighted = key * selection
-        parts = [-selection, 2 * weighted]
-        norm = (weighted * key).sum(dim=-2, keepdim=True)
+        parts = [selection, weighted]
     if shrunk:
-        parts.append(-norm)
+        parts.append((weighted * key).sum(dim=-2, keepdim=True))
     return torch.cat(parts, dim=-2)
 
 
@@ -88,8 +97,8 @@ def similarity(
     """
     with torch.autocast(device_type=memory_key_BKN.device.type, enabled=False):
         shrinkage_BN1 = None if memory_shrinkage_B1N is None else memory_shrinkage_B1N.transpose(1, 2)
-        memory = _memory_side(memory_key_BKN.transpose(1, 2), shrinkage_BN1, query_selection_BKP is not None)
-        return memory @ _query_side(query_key_BKP, query_selection_BKP, shrinkage_BN1 is not None)
+        memory = lift_memory(memory_key_BKN.transpose(1, 2), shrinkage_BN1, query_selection_BKP is not None)
+        return memory @ lift_query(query_key_BKP, query_selection_BKP, shrinkage_BN1 is not None)
 
 
 def softmax_affinity(similarity_BNP: Tensor) -> Tensor:
@@ -122,6 +131,25 @@ def match_top_k(
     top_k: int | None,
     bijective_k: int = 0,
 ) -> Match:
+    """Lift memory and query, and match them with `match_lifted`.
+
+    Args:
+        memory_key_NK: keys of the memory, one row per element.
+        memory_shrinkage_N1: shrinkage, or None.
+        query_key_KP: keys of the query.
+        query_selection_KP: selection, or None.
+        top_k: how many elements to keep, see `match_lifted`.
+        bijective_k: see `match_lifted`.
+
+    Returns:
+        The match, rows in query order.
+    """
+    memory_ND = lift_memory(memory_key_NK, memory_shrinkage_N1, query_selection_KP is not None)
+    query_DP = lift_query(query_key_KP, query_selection_KP, memory_shrinkage_N1 is not None)
+    return match_lifted(memory_ND, query_DP, top_k, bijective_k)
+
+
+def match_lifted(memory_ND: Tensor, query_DP: Tensor, top_k: int | None, bijective_k: int = 0) -> Match:
     """Find the `top_k` most similar memory elements of every query position, softmax over those (STCN §3.3).
 
     How many a network reads is `model.build.NetworkRow.top_k`; training reads all, with `softmax_affinity`.
@@ -129,10 +157,8 @@ def match_top_k(
     The similarity is computed in blocks of queries, so the peak does not grow with memory size times image size.
 
     Args:
-        memory_key_NK: keys of the memory, one row per element.
-        memory_shrinkage_N1: shrinkage, or None.
-        query_key_KP: keys of the query.
-        query_selection_KP: selection, or None.
+        memory_ND: the memory's keys, lifted by `lift_memory`.
+        query_DP: the query's keys, lifted by `lift_query`.
         top_k: how many elements to keep, clamped to N; None keeps all.
         bijective_k: before, each memory element keeps so many queries, see `keep_best_queries`; 0 keeps all. Elements
             must see all queries for that, so the peak then does grow.
@@ -140,21 +166,18 @@ def match_top_k(
     Returns:
         The match, rows in query order.
     """
-    elements, positions = memory_key_NK.shape[0], query_key_KP.shape[1]
+    elements, positions = memory_ND.shape[0], query_DP.shape[1]
     kept = elements if top_k is None else min(top_k, elements)
-    device = memory_key_NK.device.type
+    device = memory_ND.device.type
     most = max(_BLOCK_ELEMENTS.get(device, _BLOCK_ELEMENTS["other"]) // elements, 1)
     block = math.ceil(positions / math.ceil(positions / most)) if not bijective_k else positions  # equal blocks
     with torch.autocast(device_type=device, enabled=False):
-        memory_ND = _memory_side(memory_key_NK, memory_shrinkage_N1, query_selection_KP is not None)
-        query_DP = _query_side(query_key_KP, query_selection_KP, memory_shrinkage_N1 is not None)
         # Queries are rows here: top-k then runs over contiguous memory.
         scores = (part_DP.T @ memory_ND.T for part_DP in query_DP.split(block, dim=1))
         if bijective_k:
             scores = (keep_best_queries(scores_PN.T, bijective_k).T.contiguous() for scores_PN in scores)
         parts = [_top_k(scores_PN, kept) for scores_PN in scores]
-    values = torch.cat([part[0] for part in parts])
-    index = torch.cat([part[1] for part in parts])
+    values, index = parts[0] if len(parts) == 1 else (torch.cat(x) for x in zip(*parts, strict=True))
     assert values.shape == (positions, kept)
     return Match(index, torch.softmax(values, dim=1))
 

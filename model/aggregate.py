@@ -25,8 +25,7 @@ def aggregate(prob_BOHW: Tensor) -> Tensor:
     """
     prob = prob_BOHW.float()
     background = _product(1 - prob)
-    prob_BLHW = torch.cat([background, prob], dim=-3).clamp(_EPSILON, 1 - _EPSILON)
-    return torch.logit(prob_BLHW)
+    return torch.logit(torch.cat([background, prob], dim=-3), eps=_EPSILON)
 
 
 def _product(x_BOHW: Tensor) -> Tensor:

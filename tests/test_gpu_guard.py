@@ -22,7 +22,7 @@ from util.config.train import TrainConfig
 
 ALL = pytest.mark.parametrize("name", ["stcn", "stcn-corr", "xmem", "bmvos", "emvos"])
 IMAGE, MASK = torch.zeros(3, 48, 64), torch.zeros(48, 64, dtype=torch.int64)
-ORDINARY, MEMORY, TRAINING = 240, 310, 4_900
+ORDINARY, MEMORY, TRAINING = 195, 275, 4_900
 
 
 def fake_segmenter(name: str, size: str = "tiny", **settings: object) -> VOSSegmenter:

@@ -53,6 +53,27 @@ def _cuda_device(name: str, index: str) -> torch.device:
     return torch.device("cuda", number)
 
 
+def set_up(device: torch.device, *, fixed_sizes: bool) -> None:
+    """Make a program's choices for a GPU, once, before it computes; elsewhere there are none to make.
+
+    It becomes the current one, which what is not told a device uses. fp32 is fp32: TF32 keeps ten bits, by which
+    similarities of thousands are off by whole units, and half precision is there for speed. cuDNN tries its algorithms
+    for each new shape where `fixed_sizes` says that few will come: a search takes seconds, which every number of
+    objects and every size would cost again.
+    """
+    if device.type != "cuda":
+        return
+    torch.cuda.set_device(device)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = fixed_sizes
+
+
+def prefers_channels_last(device: torch.device) -> bool:
+    """Return whether tensors are laid out channels-last on a device: MPS's own kernels work channels-first."""
+    return device.type != "mps"
+
+
 def resolve_precision(device: torch.device, precision: Precision = "auto") -> Precision:
     """Return `fp32`, `fp16` or `bf16`; `auto` is fp16 on CUDA and fp32 elsewhere.
 
@@ -85,6 +106,23 @@ def upload(x: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda" or x.device.type != "cpu":
         return x.to(device)
     return (x if x.is_pinned() else x.pin_memory()).to(device, non_blocking=True)
+
+
+class Download:
+    """A tensor on its way to the host: a GPU's goes to page-locked memory when its turn has come."""
+
+    def __init__(self, x: Tensor) -> None:
+        """Queue the copy."""
+        self._host = x.to("cpu", non_blocking=x.device.type == "cuda")
+        self._done = torch.cuda.Event() if x.device.type == "cuda" else None
+        if self._done is not None:
+            self._done.record(torch.cuda.current_stream(x.device))
+
+    def get(self) -> Tensor:
+        """Wait until the copy is done, and return it."""
+        if self._done is not None:
+            self._done.synchronize()
+        return self._host
 
 
 def take(x: Tensor, dim: int, places: Sequence[int]) -> Tensor:

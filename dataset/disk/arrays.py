@@ -68,7 +68,7 @@ class ArrayFrames:
         """Return the frame of a number, counted from 0, as [H,W,3] uint8 RGB."""
         return to_rgb(self._frames[index], index)
 
-    def read(self) -> Generator[tuple[str, np.ndarray], None, None]:
+    def read(self, threads: int = 1) -> Generator[tuple[str, np.ndarray], None, None]:
         """Yield the name and the picture [H,W,3] uint8 RGB of each frame."""
         for number, name in enumerate(self.names):
             yield name, self.at(number)
@@ -91,7 +91,7 @@ class StreamFrames:
         """Raise ValueError: they are not known."""
         raise ValueError("frames of a stream have no names before they come: give a list of frames instead")
 
-    def read(self) -> Generator[tuple[str, np.ndarray], None, None]:
+    def read(self, threads: int = 1) -> Generator[tuple[str, np.ndarray], None, None]:
         """Yield the name and the picture [H,W,3] uint8 RGB of each frame; possible once."""
         for number, frame in enumerate(islice(self._frames, self._start, self._stop), start=self._start):
             yield f"{number:05d}", to_rgb(frame, number)
@@ -124,13 +124,13 @@ class Stretch:
         """Height and width of the source's first frame in pixels."""
         return self._source.size
 
-    def read(self) -> Generator[tuple[str, np.ndarray], None, None]:
-        """Yield the name and the picture [H,W,3] uint8 RGB of each frame."""
+    def read(self, threads: int = 1) -> Generator[tuple[str, np.ndarray], None, None]:
+        """Yield the name and the picture [H,W,3] uint8 RGB of each frame; `threads` decode, but not backwards."""
         if self._at is not None:
             for name, number in zip(self.names, self._span, strict=True):
                 yield name, self._at(number)
             return
-        with closing(self._source.read()) as frames:
+        with closing(self._source.read(threads)) as frames:
             for number, item in enumerate(frames):
                 yield item
                 if number + 1 == len(self._span):

@@ -68,7 +68,7 @@ class VideoFileFrames:
             f"video {self.path} has no frame that can be decoded. Convert it to mp4 (H.264) and try again."
         )
 
-    def read(self) -> Generator[tuple[str, np.ndarray], None, None]:
+    def read(self, threads: int = 1) -> Generator[tuple[str, np.ndarray], None, None]:
         """Yield the name and the picture [H,W,3] uint8 RGB of each frame."""
         index = 0
         try:

@@ -14,6 +14,7 @@ from PIL import UnidentifiedImageError
 from dataset.disk.films import USUAL_FPS, VideoFileFrames
 from util.files.picture import TooLargeError, open_picture, orientation
 from util.files.picture import upright as turn_upright
+from util.parallel.threads import in_order
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +46,8 @@ class FrameSource(Protocol):
     def names(self) -> list[str]:
         """Names of all frames in order."""
 
-    def read(self) -> Generator[tuple[str, np.ndarray], None, None]:
-        """Yield the name and the picture [H,W,3] uint8 RGB of each frame."""
+    def read(self, threads: int = 1) -> Generator[tuple[str, np.ndarray], None, None]:
+        """Yield the name and the picture [H,W,3] uint8 RGB of each frame; `threads` decode files of their own."""
 
 
 class FolderFrames:
@@ -95,10 +96,9 @@ class FolderFrames:
         with open_picture(self._files[name]) as image:
             return orientation(image) > 4
 
-    def read(self) -> Generator[tuple[str, np.ndarray], None, None]:
-        """Yield the name and the picture [H,W,3] uint8 RGB of each frame."""
-        for name, file in self._files.items():
-            yield name, read_rgb(file, upright=True)
+    def read(self, threads: int = 1) -> Generator[tuple[str, np.ndarray], None, None]:
+        """Yield the name and the picture [H,W,3] uint8 RGB of each frame; `threads` decode."""
+        yield from in_order(lambda item: (item[0], read_rgb(item[1], upright=True)), self._files.items(), threads)
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -1,6 +1,8 @@
 """From a picture and its ids to what a network takes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -32,28 +34,54 @@ class Resizing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SizedFrame:
+    """A frame at one of the sizes at which a network works.
+
+    Attributes:
+        picture: [h,w,3] uint8 RGB, resized.
+        mask: [h,w] int64 object ids that are given at this frame, resized with nearest neighbour; or None.
+    """
+
+    picture: np.ndarray
+    mask: Tensor | None
+
+    @cached_property
+    def image(self) -> Tensor:
+        """The picture as [3,h,w] float32, ImageNet-normalised."""
+        return normalise(self.picture)
+
+
+@dataclass(frozen=True, kw_only=True)
 class VideoFrame:
     """One frame, prepared for a network.
 
     Attributes:
         name: the file name without suffix, or the number of a video file's frame.
-        image: [3,h,w] float32, ImageNet-normalised, resized.
-        mask: [h,w] int64 object ids that are given at this frame, resized with nearest neighbour; or None.
-        given: [H,W] ids, `mask` as it was given.
-        object_ids: the ids that `mask` gives; everything else in the frame keeps its prediction. None without a mask.
+        at_size: picture and given mask at each of the sizes asked for, in that order.
+        given: [H,W] ids, the mask as it was given; or None.
+        object_ids: the ids that it gives; everything else in the frame keeps its prediction. None without a mask.
         rgb: [H,W,3] uint8, the original picture.
         wanted: whether the benchmark asks for this frame's result.
         last: whether it is the last frame.
     """
 
     name: str
-    image: Tensor
-    mask: Tensor | None
+    at_size: Mapping[int, SizedFrame]
     given: np.ndarray | None
     object_ids: list[int] | None
     rgb: np.ndarray
     wanted: bool
     last: bool
+
+    @property
+    def image(self) -> Tensor:
+        """The normalised image [3,h,w] at the first of the sizes."""
+        return next(iter(self.at_size.values())).image
+
+    @property
+    def mask(self) -> Tensor | None:
+        """The given mask [h,w] at the first of the sizes."""
+        return next(iter(self.at_size.values())).mask
 
 
 def size_without_enlarging(shape: tuple[int, ...], size: int) -> int:
@@ -63,11 +91,21 @@ def size_without_enlarging(shape: tuple[int, ...], size: int) -> int:
 
 def prepare_image(rgb_HW3: np.ndarray, size: int, bicubic: bool = False) -> Tensor:
     """Return an RGB picture as [3,h,w] float32, ImageNet-normalised, with a shorter side of `size` (-1: as it is)."""
+    return normalise(resize_picture(rgb_HW3, size, bicubic))
+
+
+def resize_picture(rgb_HW3: np.ndarray, size: int, bicubic: bool = False) -> np.ndarray:
+    """Return an RGB picture as [h,w,3] uint8 with a shorter side of `size` (-1: as it is)."""
     height, width = _target(rgb_HW3.shape[:2], size)
-    if (height, width) != rgb_HW3.shape[:2]:
-        averaged = height < rgb_HW3.shape[0] and not bicubic
-        rgb_HW3 = cv2.resize(rgb_HW3, (width, height), interpolation=cv2.INTER_AREA if averaged else cv2.INTER_CUBIC)
-    image = np.empty((3, height, width), np.float32)
+    if (height, width) == rgb_HW3.shape[:2]:
+        return rgb_HW3
+    averaged = height < rgb_HW3.shape[0] and not bicubic
+    return cv2.resize(rgb_HW3, (width, height), interpolation=cv2.INTER_AREA if averaged else cv2.INTER_CUBIC)
+
+
+def normalise(rgb_HW3: np.ndarray) -> Tensor:
+    """Return an RGB picture as [3,H,W] float32, ImageNet-normalised."""
+    image = np.empty((3, *rgb_HW3.shape[:2]), np.float32)
     for channel, (plane, mean, std) in enumerate(zip(cv2.split(rgb_HW3), IMAGENET_MEAN, IMAGENET_STD, strict=True)):
         np.multiply(plane, np.float32(1 / (255 * std)), out=image[channel])
         image[channel] -= np.float32(mean / std)

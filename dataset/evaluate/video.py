@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +14,14 @@ from dataset.disk.frames import FolderFrames, FrameSource, open_frames
 from dataset.disk.masks import match_masks, some
 from dataset.evaluate.files import VideoFiles
 from dataset.evaluate.prefetch import prefetch
-from dataset.evaluate.prepare import Resizing, VideoFrame, prepare_image, prepare_mask, size_without_enlarging
+from dataset.evaluate.prepare import (
+    Resizing,
+    SizedFrame,
+    VideoFrame,
+    prepare_mask,
+    resize_picture,
+    size_without_enlarging,
+)
 from dataset.evaluate.prompts import GivenMask, read_prompt
 from dataset.evaluate.protocols import EvaluationSet, MaskRule, find_evaluation_set
 
@@ -92,44 +99,62 @@ class Video:
         """All ids that the given masks hold, in rising order; reads the mask files."""
         return sorted({value for mask in self._masks.values() for value in self._read_mask(mask)[1]})
 
-    def frames(self, size: int = 480, resizing: Resizing | None = None) -> Iterator[VideoFrame]:
+    @property
+    def live(self) -> bool:
+        """Whether frames count from when they are asked for, as a camera's do: none is taken ahead."""
+        return isinstance(self._source, StreamFrames)
+
+    def frames(
+        self,
+        size: int | Sequence[int] = 480,
+        resizing: Resizing | None = None,
+        *,
+        decoders: int = 1,
+        normalised: bool = True,
+    ) -> Iterator[VideoFrame]:
         """Yield every frame in order, those of files read ahead in a thread; close the iterator to stop early.
 
         Args:
             size: the shorter side of `image` and `mask` in pixels; -1 keeps the video's own size, and so does a size
-                that is larger, but for a video that is to be enlarged.
+                that is larger, but for a video that is to be enlarged. Of several, each frame comes at all.
             resizing: how to get there; the defaults of `Resizing` by default.
+            decoders: threads that decode images of a folder.
+            normalised: whether the reading thread normalises images; else they are when they are asked for.
 
         Raises:
             ValueError: for masks without any object, an unfit or damaged frame or mask, a mask or frame of another
                 size than the first frame; when the frame is reached.
         """
-        prepared = self._prepared_frames(size, resizing or Resizing())
-        # Of a camera nothing is read ahead: its frames count from when they are asked for.
-        return prepared if isinstance(self._source, StreamFrames) else prefetch(prepared)
+        sizes = [size] if isinstance(size, int) else list(size)
+        prepared = self._prepared_frames(sizes, resizing or Resizing(), decoders, normalised)
+        return prepared if self.live else prefetch(prepared)
 
-    def _prepared_frames(self, size: int, resizing: Resizing) -> Iterator[VideoFrame]:
+    def _prepared_frames(
+        self, sizes: Sequence[int], resizing: Resizing, decoders: int, normalised: bool
+    ) -> Iterator[VideoFrame]:
         self._require_an_object()
-        size = self.working_size(size, resizing)
+        working = {size: self.working_size(size, resizing) for size in sizes}
         seen: set[int] = set()
         shape: tuple[int, ...] | None = None
-        read = self._source.read()
-        ends = not isinstance(self._source, StreamFrames)
-        for (name, rgb), last in _mark_last(read) if ends else ((item, False) for item in read):
+        read = self._source.read(decoders)
+        for (name, rgb), last in ((item, False) for item in read) if self.live else _mark_last(read):
             if shape is not None and rgb.shape != shape:
                 raise ValueError(
                     f"video {self.path}: frame {name} has {_describe(rgb)} pixels, the frames before it "
                     f"{shape[1]}x{shape[0]}. Resize all frames to one size."
                 )
             shape = rgb.shape
-            if not self._enlarge:
-                size = size_without_enlarging(shape, size)
             given, ids = self._given_mask(name, rgb, seen)
             seen.update(ids or ())
+            at_size = {}
+            for size, own in working.items():
+                side = own if self._enlarge else size_without_enlarging(shape, own)
+                mask = None if given is None else prepare_mask(given, side)
+                at_size[size] = sized = SizedFrame(picture=resize_picture(rgb, side, resizing.bicubic), mask=mask)
+                sized.image if normalised else None  # noqa: B018  (it is kept)
             yield VideoFrame(
                 name=name,
-                image=prepare_image(rgb, size, resizing.bicubic),
-                mask=None if given is None else prepare_mask(given, size),
+                at_size=at_size,
                 given=given,
                 object_ids=ids,
                 rgb=rgb,

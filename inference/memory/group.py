@@ -18,7 +18,7 @@ from torch import Tensor
 
 from inference.memory.long_term import consolidate, least_used_removed
 from inference.snapshot import Snapshot
-from model.affinity import Match, match_top_k, sparse_readout
+from model.affinity import Match, lift_memory, match_lifted, sparse_readout
 from util.device import take
 
 _NUMBERS = ("_start", "_base", "_end", "_positions", "_frames", "_temporary")  # all that a memory is beside its rows
@@ -100,19 +100,16 @@ class GroupMemory:
         return int(self._rows["value"].shape[1]) if self._rows else 0
 
     def rows(self, name: str) -> Tensor:
-        """The live rows of a column: `key`, `shrinkage`, `selection`, `value`, `received` or `lived`."""
+        """The live rows of a column.
+
+        `lifted` keys, which matching reads, and `value`; for long-term memory `key`, `shrinkage`, `selection`,
+        `received` and `lived`.
+        """
         return self._rows[name][self._start : self._end]
 
-    def read(self, query_key_KP: Tensor, query_selection_KP: Tensor | None) -> Tensor:
-        """Match a frame against the memory, note what was used, and read the values: [P,O,V]."""
-        match = match_top_k(
-            self.rows("key"),
-            self._optional("shrinkage"),
-            query_key_KP,
-            query_selection_KP,
-            self.top_k,
-            self.bijective_k,
-        )
+    def read(self, query_DP: Tensor) -> Tensor:
+        """Match a frame's lifted keys against the memory, note what was used, and read the values: [P,O,V]."""
+        match = match_lifted(self.rows("lifted"), query_DP, self.top_k, self.bijective_k)
         if self.limits.long_term:
             self._note_usage(match)
         value_NC = self.rows("value").flatten(1)
@@ -164,9 +161,6 @@ class GroupMemory:
             self._rows[name] = live.new_empty((state["capacity"], *live.shape[1:]))
             self.rows(name).copy_(live)
 
-    def _optional(self, name: str) -> Tensor | None:
-        return self.rows(name) if name in self._rows else None
-
     def _note_usage(self, match: Match) -> None:
         self.rows("received").index_add_(0, match.index_PK.flatten(), match.weight_PK.flatten())
         self.rows("lived").add_(1)
@@ -175,9 +169,9 @@ class GroupMemory:
         self._positions = entry.key_PK.shape[0]
         frames = self.limits.max_working_frames if self.limits.long_term else 8
         capacity = frames * self._positions
-        columns = {"key": entry.key_PK, "shrinkage": entry.shrinkage_P1, "value": entry.value_POV}
+        columns: dict[str, Tensor | None] = {"lifted": _lift(entry), "value": entry.value_POV}
         if self.limits.long_term:
-            columns["selection"] = entry.selection_PK
+            columns |= {"key": entry.key_PK, "shrinkage": entry.shrinkage_P1, "selection": entry.selection_PK}
             columns["received"] = columns["lived"] = entry.key_PK.new_zeros((1,), dtype=torch.float32)
         self._rows = {
             name: like.new_empty((capacity, *like.shape[1:])) for name, like in columns.items() if like is not None
@@ -185,7 +179,7 @@ class GroupMemory:
 
     def _reserve(self, end: int, base: int | None = None) -> None:
         # Growing doubles the table, so that the copies of a long video add up to about one copy of its memory.
-        capacity = self._rows["key"].shape[0]
+        capacity = self._rows["value"].shape[0]
         base = self._base if base is None else base
         shift = base - self._base
         if end + shift <= capacity:
@@ -199,13 +193,14 @@ class GroupMemory:
 
     def _write(self, at: int, entry: FrameEntry) -> None:
         to = slice(at, at + entry.key_PK.shape[0])
-        self._rows["key"][to] = entry.key_PK
+        self._rows["lifted"][to] = _lift(entry)
         self._rows["value"][to] = entry.value_POV
-        if entry.shrinkage_P1 is not None:
-            self._rows["shrinkage"][to] = entry.shrinkage_P1
         if self.limits.long_term:
             assert entry.selection_PK is not None, "long-term memory needs the selection of every key"
+            self._rows["key"][to] = entry.key_PK
             self._rows["selection"][to] = entry.selection_PK
+            if entry.shrinkage_P1 is not None:
+                self._rows["shrinkage"][to] = entry.shrinkage_P1
             self._rows["received"][to] = 0
             self._rows["lived"][to] = _NEWBORN_LIFE
 
@@ -220,6 +215,7 @@ class GroupMemory:
             {name: rows[candidates] for name, rows in self._rows.items()},
             min(limits.num_prototypes, limits.max_long_term),
         )
+        prototypes["lifted"] = lift_memory(prototypes["key"], prototypes.get("shrinkage"), anisotropic=True)
         count = prototypes["key"].shape[0]
         self._evict(limits.max_long_term - count)
         to = slice(self._start - count, self._start)
@@ -242,3 +238,7 @@ class GroupMemory:
         for rows in self._rows.values():
             rows[self._base - most : self._base] = rows[long_term][kept]
         self._start = self._base - most
+
+
+def _lift(entry: FrameEntry) -> Tensor:
+    return lift_memory(entry.key_PK, entry.shrinkage_P1, entry.selection_PK is not None)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from inference.memory.group import FrameEntry, GroupMemory, MemoryLimits
 from inference.snapshot import Snapshot
+from model.affinity import lift_query
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 from util.device import take
 
@@ -84,10 +85,11 @@ class ObjectTable:
 
         Each group is matched against its own memory, so that late objects see only frames since they entered.
         """
-        key_KP = query.key[0].flatten(1)
         selection_KP = None if query.selection is None else query.selection[0].flatten(1)
-        values_POV = [memory.read(key_KP, selection_KP) for memory in self.memories]
-        value_OVP = torch.cat(values_POV, dim=1).permute(1, 2, 0)
+        query_DP = lift_query(query.key[0].flatten(1), selection_KP, query.shrinkage is not None)
+        values_POV = [memory.read(query_DP) for memory in self.memories]
+        value_POV = values_POV[0] if len(values_POV) == 1 else torch.cat(values_POV, dim=1)
+        value_OVP = value_POV.permute(1, 2, 0)
         return value_OVP.unflatten(2, query.key.shape[-2:]).unsqueeze(0)
 
     def remember(self, frame: KeyFeatures, value_1OVYX: Tensor, temporary: bool = False) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from model.layers.blocks import FusionBlock, JointResidualBlock, UpsampleBlock, merge_objects, split_objects
 from model.layers.encoders import KeyEncoder, KeyProjection
 from model.network import VOSNetwork
+from util.device import prefers_channels_last
 
 
 def lay_out(network: VOSNetwork, device: torch.device) -> None:
@@ -15,7 +16,10 @@ def lay_out(network: VOSNetwork, device: torch.device) -> None:
     gradients come channels-first: to turn them round is slow where the weights are large and the features small, as
     they are at stride 16.
     """
-    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(device)
+    if not prefers_channels_last(device):
+        return
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cpu":
         for name, module in network.named_children():
             if name == "key_comp":

@@ -70,13 +70,15 @@ class SplitBlock(JointResidualBlock):
 
     def prepare(self, image_BCHW: Tensor) -> Tensor:
         """Compute what the block makes of the image alone: [B,1,2*C',H,W], terms of conv1 and of the shortcut."""
+        return torch.cat(self._image_parts(image_BCHW), dim=2)
+
+    def _image_parts(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         image = in_layout_of(self.conv1.weight, image_BCHW)
-        return torch.cat([self.conv1.image_part(F.relu(image)), self.downsample.image_part(image)], dim=2)
+        return self.conv1.image_part(F.relu(image)), self.downsample.image_part(image)
 
     def forward(self, image: Tensor, own_BOCHW: Tensor) -> Tensor:
         """Apply the block to the image's features [B,C,H,W], or what was prepared of them, and every object's own."""
-        prepared = image if image.ndim == 5 else self.prepare(image)
-        part, shortcut = prepared.chunk(2, dim=2)
+        part, shortcut = image.chunk(2, dim=2) if image.ndim == 5 else self._image_parts(image)
         batch = own_BOCHW.shape[0]
         own = split_objects(in_layout_of(self.conv1.weight, merge_objects(own_BOCHW)), batch)
         out = self.conv1.add_objects(part, F.relu(own))

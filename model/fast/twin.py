@@ -9,10 +9,14 @@ from torch import nn
 
 from model.fast.derived import hold_within
 from model.fast.fold import FoldedConv, fold_for_good, pairs
-from model.fast.half import cast_for_good
+from model.fast.half import HalfUpsampleBlock, cast_for_good
+from model.fast.join import JoinedProjection, JoinedUpdater
 from model.fast.layout import keep_layouts
 from model.fast.split import SplitBlock, SplitConv
-from model.layers.blocks import JointConv, JointResidualBlock
+from model.layers.blocks import JointConv, JointResidualBlock, UpsampleBlock
+from model.layers.encoders import KeyProjection
+from model.layers.sensory import SensoryUpdater
+from util.device import prefers_channels_last
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -21,16 +25,18 @@ def for_inference(model: Module, device: torch.device, dtype: torch.dtype = torc
     """Return a twin of a network for inference on `device`, where the network itself moves.
 
     BatchNorm is part of the convolutions in front of it, what depends on the image alone is computed once for all
-    objects, and tensors are channels-last. The twin is in eval mode and shares all weights with the network, which
-    stays as it is, save those that BatchNorm is folded into; and in half precision, `dtype`, save those that autocast
-    would otherwise cast for every use.
+    objects, convolutions that can be one are, and tensors are channels-last. The twin is in eval mode and shares all
+    weights with the network, which stays as it is, save those that BatchNorm is folded into and those that are joined;
+    and in half precision, `dtype`, save those that autocast would otherwise cast for every use.
     """
     twin = _twin(model.to(device)).eval()
     fold_for_good(twin)
     _split(twin)
+    _join(twin)
     if dtype != torch.float32:
         cast_for_good(twin, dtype)
-    return twin.to(memory_format=torch.channels_last) if device.type in ("cpu", "cuda") else twin  # type: ignore[call-overload,no-any-return]
+        _replace(twin, {UpsampleBlock: HalfUpsampleBlock.of})
+    return twin.to(memory_format=torch.channels_last) if prefers_channels_last(device) else twin  # type: ignore[call-overload,no-any-return]
 
 
 def for_training(unrolled: Module) -> Module:
@@ -59,10 +65,17 @@ def _twin(module: Module) -> Module:
 
 
 def _split(module: nn.Module) -> None:
-    replacements: dict[type[nn.Module], Callable[..., nn.Module]] = {
-        JointConv: SplitConv.of,
-        JointResidualBlock: SplitBlock.of,
-    }
+    _replace(module, {JointConv: SplitConv.of, JointResidualBlock: SplitBlock.of})
+
+
+def _join(module: nn.Module) -> None:
+    def of(projection: KeyProjection) -> KeyProjection:
+        return projection if projection.d_proj is None else JoinedProjection.of(projection)
+
+    _replace(module, {KeyProjection: of, SensoryUpdater: JoinedUpdater.of})
+
+
+def _replace(module: nn.Module, replacements: dict[type[nn.Module], Callable[..., nn.Module]]) -> None:
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if type(child) in replacements:

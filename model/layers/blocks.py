@@ -25,6 +25,13 @@ def per_object(layer: nn.Module, x_BOCHW: Tensor) -> Tensor:
     return split_objects(layer(merge_objects(x_BOCHW)), x_BOCHW.shape[0])
 
 
+def concatenate(parts: list[Tensor]) -> Tensor:
+    """Concatenate the channels of [B,O,C,H,W] tensors, those of a single image in their memory layout."""
+    if parts[0].shape[0] > 1:  # of five dimensions PyTorch makes channels-first
+        return torch.cat(parts, dim=2)
+    return torch.cat([part.squeeze(0) for part in parts], dim=1).unsqueeze(0)
+
+
 class JointConv(nn.Conv2d):
     """A convolution over the channels of an image and of each of its objects together."""
 
@@ -102,8 +109,8 @@ class ChannelGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate [N,C,H,W] by channel."""
-        gate = self.mlp(x.mean(dim=(2, 3))) + self.mlp(x.amax(dim=(2, 3)))
-        return x * torch.sigmoid(gate)[:, :, None, None]
+        average, largest = self.mlp(torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))])).chunk(2)
+        return x * torch.sigmoid(average + largest)[:, :, None, None]
 
 
 class _SpatialConv(nn.Module):
@@ -174,6 +181,11 @@ class UpsampleBlock(nn.Module):
 
     def forward(self, skip_BCHW: Tensor, x_BOCHW: Tensor) -> Tensor:
         """Upsample [B,O,C,H/2,W/2] to [B,O,out,H,W] with the skip features [B,C',H,W]."""
-        up = F.interpolate(merge_objects(x_BOCHW), scale_factor=2.0, mode="bilinear", align_corners=False)
-        up = split_objects(up, x_BOCHW.shape[0]) + self.skip_conv(skip_BCHW).unsqueeze(1)
+        up = split_objects(self.enlarge(merge_objects(x_BOCHW)), x_BOCHW.shape[0]) + self.skip_conv(
+            skip_BCHW
+        ).unsqueeze(1)
         return per_object(self.out_conv, up)
+
+    def enlarge(self, x: Tensor) -> Tensor:
+        """Double height and width of [N,C,H,W] bilinearly."""
+        return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)

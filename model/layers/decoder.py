@@ -1,10 +1,9 @@
 """Mask decoder: fuse at stride 16, upsample twice with skip connections, one logit per object at stride 4."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers.blocks import FusionBlock, JointResidualBlock, UpsampleBlock, per_object
+from model.layers.blocks import FusionBlock, JointResidualBlock, UpsampleBlock, concatenate, per_object
 from model.layers.sensory import SensoryUpdater
 
 
@@ -75,7 +74,7 @@ class FusingDecoder(UpsamplingDecoder):
         features = readout_BOVYX
         if self.hidden_update is not None:
             assert sensory_BOSYX is not None, "this network carries a sensory memory"
-            features = torch.cat([features, sensory_BOSYX.to(features.dtype)], dim=2)
+            features = concatenate([features, sensory_BOSYX.to(features.dtype)])
         g16 = self.fuser(f16, features)
         g8, g4, logit = self.upsample(g16, f8, f4)
         if update and self.hidden_update is not None:

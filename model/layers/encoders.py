@@ -61,7 +61,7 @@ class KeyProjection(nn.Module):
 
     def forward(self, f16: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Map [B,C,Y,X] to key [B,K,Y,X], shrinkage [B,1,Y,X] >= 1 and selection [B,K,Y,X] in (0, 1)."""
-        shrinkage = None if self.d_proj is None else self.d_proj(f16) ** 2 + 1
+        shrinkage = None if self.d_proj is None else self.d_proj(f16).square() + 1
         selection = None if self.e_proj is None else torch.sigmoid(self.e_proj(f16))
         return self.key_proj(f16), shrinkage, selection
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers.blocks import merge_objects, per_object, split_objects
+from model.layers.blocks import concatenate, merge_objects, per_object, split_objects
 
 
 def gated_update(values_BOCYX: Tensor, sensory_BOSYX: Tensor) -> Tensor:
@@ -16,9 +16,10 @@ def gated_update(values_BOCYX: Tensor, sensory_BOSYX: Tensor) -> Tensor:
         values_BOCYX: [B,O,3*S,Y,X], in the order forget, update, new value.
         sensory_BOSYX: the state before.
     """
-    forget, update, new = values_BOCYX.float().chunk(3, dim=2)
-    update = torch.sigmoid(update)
-    return torch.sigmoid(forget) * sensory_BOSYX * (1 - update) + update * torch.tanh(new)
+    size = sensory_BOSYX.shape[2]
+    gates, new = values_BOCYX.float().split((2 * size, size), dim=2)
+    forget, update = torch.sigmoid(gates).chunk(2, dim=2)
+    return torch.lerp(forget * sensory_BOSYX, torch.tanh(new), update)
 
 
 class SensoryUpdater(nn.Module):
@@ -41,9 +42,13 @@ class SensoryUpdater(nn.Module):
             return split_objects(F.adaptive_avg_pool2d(merge_objects(x), grid), x.shape[0])
 
         # Pooling before concatenating equals the other order and touches a sixteenth of the pixels.
-        at_4 = torch.cat([at_stride_16(g4), at_stride_16(logit)], dim=2)
-        g = per_object(self.g16_conv, g16) + per_object(self.g8_conv, at_stride_16(g8)) + per_object(self.g4_conv, at_4)
-        return gated_update(per_object(self.transform, torch.cat([g, sensory_BOSYX.to(g.dtype)], dim=2)), sensory_BOSYX)
+        g = self.reduce(g16, at_stride_16(g8), [at_stride_16(g4), at_stride_16(logit)])
+        return gated_update(per_object(self.transform, concatenate([g, sensory_BOSYX.to(g.dtype)])), sensory_BOSYX)
+
+    def reduce(self, g16: Tensor, g8: Tensor, g4_and_logit: list[Tensor]) -> Tensor:
+        """Sum what 1x1 convolutions make of the features, all at stride 16."""
+        at_4 = concatenate(g4_and_logit)
+        return per_object(self.g16_conv, g16) + per_object(self.g8_conv, g8) + per_object(self.g4_conv, at_4)
 
 
 class SensoryReinforcer(nn.Module):
@@ -57,5 +62,5 @@ class SensoryReinforcer(nn.Module):
 
     def forward(self, value_BOVYX: Tensor, sensory_BOSYX: Tensor) -> Tensor:
         """Update [B,O,S,Y,X] from the value [B,O,V,Y,X]."""
-        joined = torch.cat([value_BOVYX, sensory_BOSYX.to(value_BOVYX.dtype)], dim=2)
+        joined = concatenate([value_BOVYX, sensory_BOSYX.to(value_BOVYX.dtype)])
         return gated_update(per_object(self.transform, joined), sensory_BOSYX)

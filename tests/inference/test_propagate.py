@@ -10,8 +10,16 @@ from PIL import Image
 from torch import Tensor
 
 from dataset.evaluate.video import open_video
-from inference.propagate import SegmentedFrame, Stopwatch, build_variants, merge_probabilities, propagate, segment_video
+from inference.propagate import (
+    SegmentedFrame,
+    build_variants,
+    merge_probabilities,
+    one_late,
+    propagate,
+    segment_video,
+)
 from inference.segmenter import InferenceConfig, build_segmenter
+from inference.stopwatch import Stopwatch
 from tests.support.toy_videos import HEIGHT, WIDTH, toy_model, write_video
 
 CONFIG = InferenceConfig(mem_every=2, top_k=5)
@@ -176,3 +184,29 @@ def test_missing_frames_and_masks_are_named_at_once(video: tuple[Path, Path], tm
         segment_video(toy_model(), tmp_path / "nowhere.mp4", video[1])
     with pytest.raises(FileNotFoundError, match="nowhere.png does not exist"):
         segment_video(toy_model(), video[0], tmp_path / "nowhere.png")
+
+
+def test_one_late_keeps_order_and_loses_nothing() -> None:
+    said: list[str] = []
+
+    def items() -> Iterator[int]:
+        for number in range(3):
+            said.append(f"queued {number}")
+            yield number
+
+    for number in one_late(items()):
+        said.append(f"read {number}")
+    assert said == ["queued 0", "queued 1", "read 0", "queued 2", "read 1", "read 2"]
+    assert list(one_late(iter([]))) == []
+
+
+def test_what_is_held_comes_before_an_error() -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        yield 1
+        raise ValueError("damaged")
+
+    found = one_late(items())
+    assert [next(found), next(found)] == [0, 1]
+    with pytest.raises(ValueError, match="damaged"):
+        next(found)

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 CUDA = torch.device("cuda:0")
@@ -26,19 +27,39 @@ _FREE = set(
 _ASKING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "repeat_interleave", "equal"}
 
 
+# Kernels that must follow an event before the host may wait for it: another frame's, not a rest of its own.
+_ANOTHER_FRAME = 50
+
+
 class Watch(TorchDispatchMode):
     """Logs the operations on a device.
+
+    Waiting for an event counts as a wait unless another frame has been queued since it was recorded: then the device
+    has work, and the host is a frame ahead.
 
     Attributes:
         launches: kernels by operation; one for each operation that computes.
         waits: operations for which the host waits.
+        late: events that were waited for with another frame queued.
     """
+
+    current: "Watch | None" = None
 
     def __init__(self, device: torch.device = CUDA) -> None:
         super().__init__()
         self.device = device
         self.launches: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()
+        self.late = 0
+
+    def __enter__(self) -> "Watch":
+        Watch.current = self
+        super().__enter__()
+        return self
+
+    def __exit__(self, *args: Any) -> None:
+        Watch.current = None
+        super().__exit__(*args)
 
     @property
     def count(self) -> int:
@@ -72,6 +93,22 @@ class Watch(TorchDispatchMode):
             self.waits["upload" if upload else "download"] += 1
 
 
+class _Event:
+    """Stands for `torch.cuda.Event`."""
+
+    def record(self, _: object = None) -> None:
+        self._watch = Watch.current
+        self._at = self._watch.count if self._watch else 0
+
+    def synchronize(self) -> None:
+        if self._watch is None:
+            return
+        if self._watch.count - self._at >= _ANOTHER_FRAME:
+            self._watch.late += 1
+        else:
+            self._watch.waits["event"] += 1
+
+
 def _tensors(tree: Any) -> Iterator[Tensor]:
     if isinstance(tree, Tensor):
         yield tree
@@ -100,10 +137,24 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: None)
+    monkeypatch.setattr(torch.cuda, "Event", _Event)
+    monkeypatch.setattr(Tensor, "numpy", _numpy)
     monkeypatch.setattr(Tensor, "pin_memory", _pretend_pinned)
     monkeypatch.setattr(torch.nn.Module, "_apply", _apply)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         yield mode
+
+
+_real_numpy = Tensor.numpy
+
+
+def _numpy(x: Tensor, **settings: Any) -> np.ndarray:
+    """Make up the numbers of a fake tensor on the host."""
+    if not isinstance(x, FakeTensor):
+        return _real_numpy(x, **settings)
+    assert x.device.type == "cpu", "a GPU's tensor has no array"
+    return np.zeros(tuple(x.shape), str(x.dtype).removeprefix("torch."))
 
 
 def _pretend_pinned(x: Tensor, *_: object) -> Tensor:

@@ -8,7 +8,15 @@ import torch
 
 from tests.support.paths import ROOT
 from util.config.choices import Precision
-from util.device import autocast, peak_memory_bytes, resolve_precision, select_device, synchronize
+from util.device import (
+    autocast,
+    peak_memory_bytes,
+    prefers_channels_last,
+    resolve_precision,
+    select_device,
+    set_up,
+    synchronize,
+)
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda", 0)
@@ -98,3 +106,23 @@ def test_measurements_on_a_cpu() -> None:
     block = torch.ones(16, 1024, 1024)
     assert peak_memory_bytes(CPU) >= before > 2**20
     assert peak_memory_bytes(CPU) >= block.numel() * 4
+
+
+def test_a_program_sets_its_gpu_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", made.append)
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    try:
+        set_up(CPU, fixed_sizes=True)
+        assert not made and before[0] == torch.backends.cudnn.benchmark
+        for fixed in (True, False):
+            set_up(torch.device("cuda:1"), fixed_sizes=fixed)
+            assert torch.backends.cudnn.benchmark == fixed
+        assert made == [torch.device("cuda:1")] * 2
+        assert not torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = before
+
+
+def test_only_mps_has_its_tensors_channels_first() -> None:
+    assert [prefers_channels_last(torch.device(kind)) for kind in ("cpu", "cuda", "mps")] == [True, True, False]

@@ -103,3 +103,15 @@ def test_prefetch_raises_where_the_error_happened() -> None:
     with pytest.raises(ValueError, match="frame 2"):
         next(items)
     assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]
+
+
+def test_several_threads_decode_in_order(tmp_path: Path) -> None:
+    for number in range(9):
+        Image.fromarray(grey(20 * number)).save(tmp_path / f"{number}.png")
+    (tmp_path / "9.png").write_bytes(b"not an image")
+    found = open_frames(tmp_path).read(threads=3)
+    for number in range(9):
+        name, rgb = next(found)
+        assert name == str(number) and (rgb == 20 * number).all()
+    with pytest.raises(ValueError, match="9.png is not an image"):
+        next(found)

@@ -186,7 +186,8 @@ def entry(t: int, objects: int = 1) -> FrameEntry:
 
 
 def frames_held(memory: GroupMemory) -> list[float]:
-    assert torch.equal(memory.rows("key")[:, 0], memory.rows("value")[:, 0, 0])
+    # A lifted key is -|k|^2, then 2 k, over sqrt(K) = 2.
+    assert torch.equal(memory.rows("lifted")[:, 1], memory.rows("value")[:, 0, 0])
     return sorted(memory.rows("value")[::P, 0, 0].tolist())
 
 

@@ -1,0 +1,69 @@
+"""Compiled parts: the results of eager ones, in few graphs without breaks, while objects come and go."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from inference import InferenceConfig, build_segmenter
+from model import build_model
+from model.fast import compiled
+from tests.support.random_networks import random_batch_norm
+
+_slow = (pytest.param(name, marks=pytest.mark.slow) for name in ("stcn-corr", "emvos"))
+ALL = pytest.mark.parametrize("name", ["stcn", "xmem", "bmvos", *_slow])
+LIMITS = {"max_mid_term_frames": 3, "min_mid_term_frames": 2, "num_prototypes": 8, "max_long_term_elements": 12}
+FRAMES = torch.randn(12, 3, 48, 60, generator=torch.Generator().manual_seed(0))
+MASK = torch.arange(48 * 60).view(48, 60) // 240  # ids 0 to 11 in bands
+GIVEN = {0: [1], 2: [2], 4: [3, 4], 6: [2], 8: [5, 6, 7]}
+LEAVING = {5: [1], 10: [2, 3, 4, 5, 6]}
+
+
+def play(name: str, compile: bool) -> list[Tensor]:
+    """Segment a video: 1, 2, 4, 3, 6 and 1 objects, one of them corrected, and a memory that grows."""
+    torch.manual_seed(0)
+    model = random_batch_norm(build_model(name, "tiny"))
+    segmenter = build_segmenter(model, InferenceConfig(mem_every=3, compile=compile, **LIMITS))  # type: ignore[arg-type]
+    found = []
+    for t, frame in enumerate(FRAMES):
+        ids = GIVEN.get(t)
+        found.append(segmenter.step(frame, None if ids is None else MASK, ids, last=t == len(FRAMES) - 1))
+        segmenter.remove_objects(LEAVING.get(t, []))
+    return found
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count the graphs of each compiled part, by its class; they run as they are."""
+    usual, counts = torch.compile, Counter[str]()
+
+    def counting(part: nn.Module) -> Callable[..., Any]:
+        def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+            counts[type(part).__name__] += 1
+            return graph.forward
+
+        return usual(part, backend=backend)
+
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    monkeypatch.setattr(torch, "compile", counting)
+    return counts
+
+
+@ALL
+def test_few_graphs_without_breaks_and_the_results_of_eager_parts(name: str, graphs: Counter[str]) -> None:
+    with torch.random.fork_rng():
+        torch.testing.assert_close(play(name, compile=True), play(name, compile=False), atol=1e-5, rtol=1e-4)
+    assert len(graphs) == (2 if name in ("bmvos", "emvos") else 3) and max(graphs.values()) <= 3, graphs
+    assert not torch._dynamo.utils.counters["graph_break"]
+    assert not torch._dynamo.utils.counters["recompile_limit"]
+
+
+def test_the_count_sees_what_varies(graphs: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled.CompiledDecoder, "forward", compiled.CompiledPart.forward)
+    monkeypatch.setattr(compiled, "steady", lambda x: x)
+    play("xmem", compile=True)
+    assert graphs["FusingDecoder"] > 3

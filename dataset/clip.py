@@ -94,8 +94,8 @@ class ClipBatch:
     compared: Comparison | None = None
 
     def to(self, device: torch.device) -> Self:
-        """Return the batch with its tensors on `device`; copies from pinned memory don't wait."""
-        return self._map(lambda x: x.to(device, non_blocking=True))
+        """Return the batch with its tensors on `device`, without waiting for a GPU."""
+        return self._map(lambda x: upload(x, device))
 
     def pin_memory(self) -> Self:
         """Return the batch in page-locked memory; the data loader calls this for a GPU."""

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from model.fast.fold import FoldedConv, fold_for_good, pairs
+from model.fast import fold
+from model.fast.fold import FoldedConv, fold_for_good, multiply, pairs
 
 
 def pair(bias: bool) -> nn.Sequential:
@@ -42,3 +43,13 @@ def test_folding_for_good_leaves_one_convolution() -> None:
 def test_only_a_convolution_in_front_of_a_normalisation_is_a_pair() -> None:
     chain = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
     assert [(before, name) for _, before, name in pairs(chain)] == [("3", "4")]
+
+
+def test_products_of_one_shape_are_computed_together_and_keep_their_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "starts_cost", lambda _: True)
+    shapes = [(4, 3, 3, 3), (4, 3, 3, 3), (5, 3, 1, 1), (4, 3, 3, 3), (6, 2, 3, 3)]
+    weights = [torch.randn(shape).contiguous(memory_format=torch.channels_last) for shape in shapes]
+    weights[3] = weights[3].contiguous()
+    scales = [torch.rand(shape[0], 1, 1, 1) for shape in shapes]
+    for weight, scale, out in zip(weights, scales, multiply(weights, scales), strict=True):
+        assert out.equal(weight * scale) and out.stride() == weight.stride()

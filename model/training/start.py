@@ -1,5 +1,6 @@
 """Where a training run starts or goes on: at which stage, and with which state."""
 
+import inspect
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -183,10 +184,13 @@ def _report(model: VOSNetwork, config: TrainConfig, device: torch.device, origin
 def _parallel(network: nn.Module, config: TrainConfig) -> nn.Module:
     if not distributed.is_joined():
         return network
+    known = inspect.signature(DistributedDataParallel).parameters
+    sync_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # to PyTorch 2.12
     return DistributedDataParallel(
         network,
-        broadcast_buffers=False,  # BatchNorm's statistics are frozen or synchronised
-        gradient_as_bucket_view=True,
+        **{sync_buffers: False},  # BatchNorm's statistics are frozen or synchronised
+        gradient_as_bucket_view=True,  # gradients are not copied before processes share them
+        # The graph of a step is not static: which clips' values are encoded and refreshed is drawn.
         # In clips of two frames nothing reads what XMem's decoder remembers; the extra key head has no part in a step
         # whose loss has no weight yet.
         find_unused_parameters=config.clip.frames < 3 or config.correspondence.released,

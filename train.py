@@ -149,8 +149,7 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
             values, output = train_step(state, parts, config)
             metrics.add(state.step, values, [part.names for part in parts], sum(part.redraws for part in parts))
 
-            # Stop: every process must end at the same step: the longest clock and anybody's signal count for all.
-            # What came since they asked is for the next step.
+            # Stop: every process must end at the same step: the longest clock and any signal until they asked count.
             failed, stopping, state.seconds = answer()
             over = state.progress(config) >= 1 or stopping > 0
             due = whats_due(config, state.step, over, stopped=stopping > 0)

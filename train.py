@@ -42,7 +42,7 @@ from model.training.state import TrainState, progress, save, weights_payload
 from util.config.check import check_correspondence, check_ranges
 from util.config.plain import plain
 from util.config.train import TrainConfig
-from util.device import autocast, select_device
+from util.device import autocast, select_device, set_up
 from util.files.checkpoint import save_checkpoint
 from util.parallel import distributed
 from util.run.claim import claim
@@ -75,6 +75,7 @@ def main(plan: RunPlan) -> None:
     for the end.
     """
     device = select_device(plan.stages[0].device)
+    set_up(device, fixed_sizes=True)
     with distributed.process_group(device), distributed.lost_ranks(), stop_signals() as stop, claim(plan.folder):
         for config in plan.stages:
             check(config)

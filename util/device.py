@@ -21,10 +21,9 @@ PRECISIONS = get_args(Precision)
 
 
 def select_device(name: str = "auto") -> torch.device:
-    """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device that exists; a GPU becomes the process's current one.
+    """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device that exists.
 
     `auto` prefers CUDA, then MPS, then the CPU. `cuda` without an index is the GPU of this process's local rank.
-    Streams, page-locked memory and compiled kernels go by the current GPU where nobody names one.
     Raises ValueError for an unknown name and for a device that this machine does not have.
     """
     wanted = name.strip().lower()
@@ -51,7 +50,6 @@ def _cuda_device(name: str, index: str) -> torch.device:
     if number >= count:
         remedy = f"use cuda:0 to cuda:{count - 1}" if index else f"start torchrun with --nproc_per_node={count} or less"
         raise ValueError(f"device {name!r}: GPU {number} was asked for, this machine has {count}: {remedy}")
-    torch.cuda.set_device(number)
     return torch.device("cuda", number)
 
 

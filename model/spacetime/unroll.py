@@ -24,6 +24,7 @@ class ClipNetwork(nn.Module):
         deep_update: float = 0.2,
         encode_all: bool = False,
         bijective_k: int = 0,
+        fixed_shapes: bool = False,
     ) -> None:
         """Wrap `network`.
 
@@ -36,8 +37,11 @@ class ClipNetwork(nn.Module):
                 equally often to a layer that waits for the others.
             bijective_k: queries that each memory element chooses before the softmax, an experiment; 0 is the softmax
                 of all.
+            fixed_shapes: encode every clip's value of every frame but the last, and every object's, those that only pad
+                the batch too, unless BatchNorm must not see these (`encode_all`): for compiled networks.
         """
         super().__init__()
+        self.fixed_shapes = fixed_shapes
         self.encode_all = encode_all
         self.network = network
         self.memory_frames = memory_frames
@@ -45,10 +49,12 @@ class ClipNetwork(nn.Module):
         self.deep_update = deep_update if network.config.hidden_dim else 0.0
 
     @classmethod
-    def around(cls, network: SpaceTimeNetwork, clip: ClipConfig, batch_norm_trains: bool) -> "ClipNetwork":
+    def around(
+        cls, network: SpaceTimeNetwork, clip: ClipConfig, batch_norm_trains: bool, fixed_shapes: bool = False
+    ) -> "ClipNetwork":
         """Wrap a network as a run's clips ask for."""
         bijective_k = clip.bijective_k if clip.matching == "bijective" else 0
-        return cls(network, clip.memory_frames, clip.deep_update, batch_norm_trains, bijective_k)
+        return cls(network, clip.memory_frames, clip.deep_update, batch_norm_trains, bijective_k, fixed_shapes)
 
     def forward(
         self,
@@ -69,7 +75,8 @@ class ClipNetwork(nn.Module):
         """
         batch, frames = images_BT3HW.shape[:2]
         drawn = draw_plan(seeds, frames, self.memory_frames, self.deep_update)
-        plan = place_plan(drawn, np.array(valid_BO.tolist()), self.encode_all, images_BT3HW.device)
+        real_BO = np.array(valid_BO.tolist()) | (self.fixed_shapes and not self.encode_all)
+        plan = place_plan(drawn, real_BO, self.encode_all or self.fixed_shapes, images_BT3HW.device)
         valid_BO = upload(valid_BO, images_BT3HW.device)
         features, keys = self._encode(images_BT3HW, views_BV3HW)
         grid = features.key.shape[-2:]

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from model.box import checkpoint_path
 from model.build import NETWORKS, build_model, find_network
+from model.fast.compiled_training import compile_part
 from model.fast.layout import lay_out
 from model.fast.twin import for_training
 from model.layers.batch_norm import freeze_batch_norm, synchronise_batch_norm
@@ -72,7 +73,7 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
     origin = "its own checkpoint" if saved is not None else load_start(model, config)
     frozen = keeps_statistics(config)
     lay_out(model, device)
-    network = find_network(config.model).family.unroll(model, config.clip, not frozen)
+    network = find_network(config.model).family.unroll(model, config.clip, not frozen, config.compile)
     network.train()
     if freezes_encoder(config):
         freeze_batch_norm(image_encoder(model).requires_grad_(False))
@@ -86,7 +87,7 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
     network = for_training(network)
     if config.compile:
         for part in find_network(config.model).family.compiled:
-            network.get_submodule(f"network.{part}").compile()  # type: ignore[no-untyped-call]
+            compile_part(network.get_submodule(f"network.{part}"))
     _report(model, config, device, origin)
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     state = TrainState(

@@ -121,7 +121,7 @@ class _Cast(torch.autograd.Function):
 def _cast(tensors: Sequence[Tensor], dtypes: Sequence[torch.dtype]) -> tuple[Tensor, ...]:
     out = tuple(torch.empty_like(x, dtype=dtype) for x, dtype in zip(tensors, dtypes, strict=True))
     if out:
-        torch._foreach_copy_(out, tensors)
+        torch._foreach_copy_(out, list(tensors))
     return out
 
 

@@ -65,7 +65,7 @@ def multiply(weights: Sequence[Tensor], scales: Sequence[Tensor]) -> list[Tensor
     out: dict[int, Tensor] = {}
     for places in alike.values():
         # Stacked as they lie in memory, the parts keep their layout.
-        order = sorted(range(4), key=lambda dim: -weights[places[0]].stride(dim))  # noqa: B023
+        order = sorted(range(4), key=weights[places[0]].stride, reverse=True)
         back = [order.index(dim) for dim in range(4)]
         stacked = torch.stack([weights[i].permute(order) for i in places])
         scale = torch.stack([scales[i].permute(order) for i in places])

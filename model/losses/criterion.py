@@ -132,9 +132,9 @@ def _pcl_released(x: LossInput) -> Tensor:
     assert key is not None and view_key is not None, "the released loss acts on an extra key head"
     anchors_BA, points_BR = draw_released(compared.seeds, _grid(key), _grid(view_key))
     sources_BTP = view_sources(compared.view_matrices_BV33, _grid(key), _grid(view_key))
-    drawn = [upload(positions, key.device) for positions in (anchors_BA, points_BR, sources_BTP)]
+    anchors_BA, points_BR, sources_BTP = (upload(x, key.device) for x in (anchors_BA, points_BR, sources_BTP))
     gather = x.config.correspondence.gather_negatives
-    losses = released_losses(key, view_key, *drawn, gather)
+    losses = released_losses(key, view_key, anchors_BA, points_BR, sources_BTP, gather)
     return losses["temporal"] + FRAME_WEIGHT / TEMPORAL_WEIGHT * losses["frame"]
 
 

@@ -189,7 +189,7 @@ def _parallel(network: nn.Module, config: TrainConfig) -> nn.Module:
     sync_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # to PyTorch 2.12
     return DistributedDataParallel(
         network,
-        **{sync_buffers: False},  # BatchNorm's statistics are frozen or synchronised
+        **{sync_buffers: False},  # type: ignore[arg-type]  # BatchNorm's statistics are frozen or synchronised
         gradient_as_bucket_view=True,  # gradients are not copied before processes share them
         # The graph of a step is not static: which clips' values are encoded and refreshed is drawn.
         # In clips of two frames nothing reads what XMem's decoder remembers; the extra key head has no part in a step

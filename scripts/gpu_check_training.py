@@ -82,7 +82,7 @@ def short_training(device: torch.device, minutes: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         words = ["--model", "xmem", "--size", "tiny", "--stage", "2", "--dataset", "sample", "--device", str(device)]
         words += ["--sample_root", f"{folder}/sample", "--output", f"{folder}/run", "--max_minutes", str(minutes)]
-        train.command_line([*words, "--log_every", "5", "--alpha", "0"])
+        train.command_line([*words, "--log_every", "1", "--alpha", "0"])
         lines = [json.loads(line) for line in (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()]
     few = max(len(lines) // 10, 1)
     first, last = (sum(line["loss"] for line in part) / few for part in (lines[:few], lines[-few:]))

@@ -43,7 +43,7 @@ from util.allocator import keep_freed_memory
 from util.config.check import check_correspondence, check_ranges
 from util.config.plain import plain
 from util.config.train import TrainConfig
-from util.device import autocast, select_device
+from util.device import autocast, select_device, set_up
 from util.files.checkpoint import save_checkpoint
 from util.parallel import distributed
 from util.run.claim import claim
@@ -76,6 +76,7 @@ def main(plan: RunPlan) -> None:
     for the end.
     """
     device = select_device(plan.stages[0].device)
+    set_up(device, fixed_sizes=True)
     if device.type == "cpu":
         keep_freed_memory()
     with distributed.process_group(device), distributed.lost_ranks(), stop_signals() as stop, claim(plan.folder):
@@ -130,25 +131,32 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
         over = state.progress(config) >= 1
         if owing:  # the run was ended while it validated
             over = judge(state, config, log, stop) or over
+        with metrics.waiting():
+            parts, fault = load_parts(batches, 0 if over else config.accumulate)
+        (failed,) = distributed.largest([fault is not None])
+
+        def word() -> list[float]:
+            return [fault is not None, stop.signal, time.monotonic() - began]
+
         while not over:
-            # Load: where a process of the loader dies or a file is bad, what has been learnt so far is kept.
-            with metrics.waiting():
-                parts, fault = load_parts(batches, config.accumulate)
-            try:
-                distributed.raise_together(fault)
-            except (ValueError, OSError):
+            # End: where a process of the loader dies or a file is bad, what has been learnt so far is kept.
+            if failed:
                 keep_the_last_step(state, config, log, metrics)
-                raise
+                distributed.raise_fault(fault)
+
+            # Load: the next step's clips, so that what processes tell each other travels while this step is computed.
+            with metrics.waiting():
+                following, fault = load_parts(batches, config.accumulate if state.step + 1 < config.iterations else 0)
+            answer = distributed.ask_largest(word)
 
             # Step: on this process's clips, in as many parts as its memory needs.
             values, output = train_step(state, parts, config)
             metrics.add(state.step, values, [part.names for part in parts], sum(part.redraws for part in parts))
 
-            # Stop: every process must end at the same step, so the longest clock and anybody's signal count for all.
-            stopping, state.seconds = distributed.largest([stop.signal, time.monotonic() - began])
-            stop.signal = int(stopping)
-            over = state.progress(config) >= 1 or stop.signal > 0
-            due = whats_due(config, state.step, over, stopped=stop.signal > 0)
+            # Stop: every process must end at the same step: the longest clock and any signal until they asked count.
+            failed, stopping, state.seconds = answer()
+            over = state.progress(config) >= 1 or stopping > 0
+            due = whats_due(config, state.step, over, stopped=stopping > 0)
 
             # Log: means since the last line. A loss that is not finite ends the run here, before its weights are saved.
             if due.log:
@@ -168,6 +176,8 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
             # Validate: then the checkpoint is written again, with the best score so far.
             if due.validation:
                 over = judge(state, config, log, stop) or over
+            parts = following
+    stop.signal = int(*distributed.largest([stop.signal]))
     minutes, weights = state.seconds / 60, config.folder() / LAST
     logger.info("stage %s: %d steps in %.1f minutes; weights in %s", config.stage, state.step, minutes, weights)
 

@@ -94,8 +94,8 @@ class ClipBatch:
     compared: Comparison | None = None
 
     def to(self, device: torch.device) -> Self:
-        """Return the batch with its tensors on `device`; copies from pinned memory don't wait."""
-        return self._map(lambda x: x.to(device, non_blocking=True))
+        """Return the batch with its tensors on `device`, without waiting for a GPU."""
+        return self._map(lambda x: upload(x, device))
 
     def pin_memory(self) -> Self:
         """Return the batch in page-locked memory; the data loader calls this for a GPU."""
@@ -120,8 +120,8 @@ class ClipBatch:
         return (self.labels_BTHW[:, :1] == ids[:, None, None]).float()
 
 
-def collate(clips: Sequence[Clip]) -> ClipBatch:
-    """Join clips into a batch, padded to the largest number of objects.
+def collate(clips: Sequence[Clip], slots: int = 0) -> ClipBatch:
+    """Join clips into a batch, padded to the largest number of objects, or to `slots` if that is more.
 
     Raises ValueError when there are none, or when they differ in length or size.
     """
@@ -135,7 +135,7 @@ def collate(clips: Sequence[Clip]) -> ClipBatch:
     return ClipBatch(
         images_BT3HW=_stack_images([clip.images_T3HW for clip in clips]),
         labels_BTHW=torch.stack([clip.labels_THW for clip in clips]),
-        valid_BO=torch.arange(int(objects.max())) < objects[:, None],
+        valid_BO=torch.arange(max(int(objects.max()), slots)) < objects[:, None],
         matrices_BT33=torch.stack([clip.matrices_T33 for clip in clips]),
         warped_BT=torch.stack([clip.warped_T for clip in clips]),
         seeds=tuple(clip.seed for clip in clips),

@@ -95,10 +95,15 @@ def similarity(
     Returns:
         [B,N,P] in fp32.
     """
-    with torch.autocast(device_type=memory_key_BKN.device.type, enabled=False):
-        shrinkage_BN1 = None if memory_shrinkage_B1N is None else memory_shrinkage_B1N.transpose(1, 2)
-        memory = lift_memory(memory_key_BKN.transpose(1, 2), shrinkage_BN1, query_selection_BKP is not None)
-        return memory @ lift_query(query_key_BKP, query_selection_BKP, shrinkage_BN1 is not None)
+    shrinkage_BN1 = None if memory_shrinkage_B1N is None else memory_shrinkage_B1N.transpose(1, 2)
+    memory_BND = lift_memory(memory_key_BKN.transpose(1, 2), shrinkage_BN1, query_selection_BKP is not None)
+    return lifted_similarity(memory_BND, lift_query(query_key_BKP, query_selection_BKP, shrinkage_BN1 is not None))
+
+
+def lifted_similarity(memory_BND: Tensor, query_BDP: Tensor) -> Tensor:
+    """Return the similarity [B,N,P], in fp32, of what `lift_memory` and `lift_query` made."""
+    with torch.autocast(device_type=memory_BND.device.type, enabled=False):
+        return memory_BND @ query_BDP
 
 
 def softmax_affinity(similarity_BNP: Tensor) -> Tensor:

@@ -30,9 +30,9 @@ def aggregate(prob_BOHW: Tensor) -> Tensor:
 
 def _product(x_BOHW: Tensor) -> Tensor:
     """Multiply over objects. The backward pass of `prod` asks whether there are zeros, and so waits for a GPU."""
-    product = x_BOHW[..., :1, :, :]
-    for index in range(1, x_BOHW.shape[-3]):
-        product = product * x_BOHW[..., index : index + 1, :, :]
+    product, *others = x_BOHW.split(1, dim=-3)
+    for factor in others:
+        product = product * factor
     return product
 
 

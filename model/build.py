@@ -6,7 +6,7 @@ Presets are rows of `util.config.presets.PRESETS`.
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 from torch import Tensor, nn
 
@@ -20,7 +20,6 @@ from model.twoframe.bmvos import BMVOS
 from model.twoframe.emvos import EMVOS
 from model.twoframe.network import TWO_FRAME_SIZES, TwoFrameNetwork
 from model.twoframe.unroll import TwoFrameClipNetwork
-from util.config.data import ClipConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ class Family:
     """
 
     name: Literal["space-time", "two-frame"]
-    unroll: Callable[[Any, ClipConfig, bool], nn.Module]
+    unroll: Callable[..., nn.Module]
     sizes: Mapping[str, Mapping[str, int]]
     trunk_channels: Mapping[str, int]
     sizes_of: Callable[[Mapping[str, Tensor]], dict[str, int]] = field(default=lambda _: {})

@@ -1,28 +1,23 @@
-"""What would happen on a GPU, without one: no device is mixed, nothing waits, few kernels are started.
+"""What inference would do on a GPU, without one: no device is mixed, nothing waits, few kernels are started.
 
-Budgets are launches before CUDA graphs; see `tests/support/fake_cuda.py` for what counts as one.
+Budgets are launches before CUDA graphs; see `tests/support/fake_cuda.py` for what counts as one. Training's are in
+`tests/train/test_gpu_guard.py`.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
 import inference.segmenter
-import train
 from inference import InferenceConfig, VOSSegmenter, build_segmenter
 from model import build_model
-from model.training import start
-from scripts.benchmark_train import random_batch
 from tests.support.fake_cuda import CUDA, Watch, fake_cuda
-from util.config.presets import preset
-from util.config.train import TrainConfig
 
 ALL = pytest.mark.parametrize("name", ["stcn", "stcn-corr", "xmem", "bmvos", "emvos"])
 IMAGE, MASK = torch.zeros(3, 48, 64), torch.zeros(48, 64, dtype=torch.int64)
-ORDINARY, MEMORY, TRAINING = 195, 275, 4_900
+ORDINARY, MEMORY = 195, 275
 
 
 def fake_segmenter(name: str, size: str = "tiny", **settings: object) -> VOSSegmenter:
@@ -63,74 +58,6 @@ def test_launches_of_a_frame_at_the_published_size(monkeypatch: pytest.MonkeyPat
         counts = [watched(lambda: segmenter.step(image)).count for _ in range(3)]
     assert counts[0] == counts[1] <= ORDINARY, counts
     assert ORDINARY < counts[2] <= MEMORY, counts
-
-
-def fake_run(name: str, precision: str, **changes: object) -> TrainConfig:
-    run = preset(name, "tiny")
-    correspondence = replace(run.correspondence, alpha=0.0)
-    clip = replace(run.clip, frames=5, max_objects=2)
-    augment = replace(run.augment, crop_size=32)
-    changes = {"batch_size": 2, "precision": precision, "freeze_bn": "yes"} | changes
-    return replace(run, clip=clip, augment=augment, correspondence=correspondence, **changes)  # type: ignore[arg-type]
-
-
-class _Forward(Exception):  # noqa: N818
-    """The forward pass and the losses are over."""
-
-
-def forward(run: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> Watch:
-    """Watch a step up to its backward pass: autograd wants a driver for what is on `cuda`."""
-
-    def stop(*_: object) -> None:
-        raise _Forward
-
-    monkeypatch.setattr(torch, "manual_seed", lambda _: None)
-    batch = random_batch(run)
-    with fake_cuda(monkeypatch):
-        state = start.build_state(run, CUDA)
-        state.scaler = torch.amp.GradScaler("cpu", enabled=False)
-        monkeypatch.setattr(Tensor, "backward", stop)
-        batch = batch.pin_memory()
-        with Watch() as watch, pytest.raises(_Forward):
-            train.train_step(state, [batch], run)
-    return watch
-
-
-@ALL
-def test_a_training_steps_forward_pass_waits_for_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = forward(fake_run(name, "fp16"), monkeypatch)
-    assert watch.count > 100 and not watch.waits, dict(watch.waits)
-
-
-def backward(run: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> Watch:
-    """Watch a whole step, its second, on fake tensors of a CPU, weights laid out as on a GPU."""
-    monkeypatch.setattr(torch, "manual_seed", lambda _: None)
-    monkeypatch.setattr(start, "lay_out", lambda network, _: network.to(memory_format=torch.channels_last))
-    cpu, batch = torch.device("cpu"), random_batch(run)
-    with fake_cuda(monkeypatch) as mode:
-        state = start.build_state(run, cpu)
-        state.scaler = torch.amp.GradScaler("cpu", enabled=False)
-        fake = batch._map(lambda x: x if x is batch.valid_BO else mode.from_tensor(x))
-        train.train_step(state, [fake], run)
-        with Watch(cpu) as watch:
-            train.train_step(state, [fake], run)
-    return watch
-
-
-@ALL
-def test_a_backward_pass_asks_for_no_number(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`aten::item` in a backward pass is a wait in every one of its calls."""
-    clipped = fake_run(name, "fp16")
-    watch = backward(replace(clipped, optim=replace(clipped.optim, ema=0.9, clip_gradient=1.0)), monkeypatch)
-    assert watch.launches["convolution_backward"] > 10 and not watch.waits, dict(watch.waits)
-
-
-@pytest.mark.slow
-def test_launches_of_a_training_step_at_the_published_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = replace(preset("xmem"), precision="fp16", pretrained=False, freeze_bn="yes", batch_size=3)
-    run = replace(run, correspondence=replace(run.correspondence, alpha=0.0))
-    assert run.clip.frames == 8
-    assert backward(run, monkeypatch).count <= TRAINING
 
 
 def test_the_guard_sees_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import Self
 
+from util.device import upload
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -39,8 +41,8 @@ class Comparison:
         return replace(self, **changed)
 
     def to(self, device: torch.device) -> Self:
-        """Return the same on a device; copies from pinned memory don't wait."""
-        return self.map(lambda x: x.to(device, non_blocking=True))
+        """Return the same on a device, without waiting for a GPU."""
+        return self.map(lambda x: upload(x, device))
 
     def pad_boxes(self, count: int) -> Self:
         """Return the same with boxes padded to `count`."""

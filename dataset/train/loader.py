@@ -7,6 +7,7 @@ import multiprocessing.process
 import signal
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import cv2
@@ -87,7 +88,8 @@ def build_loader(config: TrainConfig, device: torch.device, first_step: int = 0)
         ClipDataset(sources, config),  # type: ignore[arg-type]
         batch_sampler=StepSampler(stream, first_step, shard),  # type: ignore[arg-type]
         num_workers=workers,
-        collate_fn=collate,
+        # Compiled networks want as many objects in every batch.
+        collate_fn=partial(collate, slots=config.clip.max_objects if config.compile else 0),
         pin_memory=device.type == "cuda",
         persistent_workers=workers > 0,
         worker_init_fn=_start_worker if workers else None,

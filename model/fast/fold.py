@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.fast.derived import Derived
+from model.fast.layout import starts_cost
 
 
 def pairs(module: nn.Module) -> list[tuple[nn.Module, str, str]]:
@@ -51,6 +52,28 @@ def _one_of(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     return both.eval()
 
 
+def multiply(weights: Sequence[Tensor], scales: Sequence[Tensor]) -> list[Tensor]:
+    """Return each weight [O,C,h,w] times its scale [O,1,1,1]; on a GPU, those of one shape together.
+
+    There the products of small tensors cost more to start than to do; on a CPU, to stack them costs more than it saves.
+    """
+    if not starts_cost(weights[0].device):
+        return [weight * scale for weight, scale in zip(weights, scales, strict=True)]
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for i, weight in enumerate(weights):
+        alike.setdefault((*weight.shape, *weight.stride()), []).append(i)
+    out: dict[int, Tensor] = {}
+    for places in alike.values():
+        # Stacked as they lie in memory, the parts keep their layout.
+        order = sorted(range(4), key=weights[places[0]].stride, reverse=True)
+        back = [order.index(dim) for dim in range(4)]
+        stacked = torch.stack([weights[i].permute(order) for i in places])
+        scale = torch.stack([scales[i].permute(order) for i in places])
+        products = (stacked * scale).unbind()
+        out |= {i: product.permute(back) for i, product in zip(places, products, strict=True)}
+    return [out[i] for i in range(len(weights))]
+
+
 class FoldedConv(Derived):
     """A convolution and a BatchNorm that keeps its statistics, whose parameters train."""
 
@@ -73,6 +96,11 @@ class FoldedConv(Derived):
         folded = [layer for layer in layers if isinstance(layer, FoldedConv)]
         if len({layer.norm.eps for layer in folded}) != 1:
             return super().derive_all(layers)
+        if len({layer.trains() for layer in folded}) > 1:
+            # Joined with others, the scales of frozen layers would ask for a gradient.
+            groups = [[layer for layer in folded if layer.trains() == trains] for trains in (True, False)]
+            found = {id(x): own for group in groups for x, own in zip(group, cls.derive_all(group), strict=True)}
+            return [found[id(layer)] for layer in folded]
         norms, sizes = [layer.norm for layer in folded], [layer.norm.num_features for layer in folded]
         variance = torch.cat([norm.running_var for norm in norms if norm.running_var is not None])
         means = [norm.running_mean for norm in norms if norm.running_mean is not None]
@@ -84,13 +112,9 @@ class FoldedConv(Derived):
             )
         scale = torch.cat([norm.weight for norm in norms]) * torch.rsqrt(variance + norms[0].eps)
         shift = torch.cat([norm.bias for norm in norms]) - mean * scale
-        parts = zip(folded, scale.split(sizes), shift.split(sizes), strict=True)
-        # Of layers that are frozen, nothing may ask for a gradient: joined with others, their scales would.
-        kept = [(own, bias) if layer.trains() else (own.detach(), bias.detach()) for layer, own, bias in parts]
-        return [
-            (layer.conv.weight * own[:, None, None, None], bias)
-            for layer, (own, bias) in zip(folded, kept, strict=True)
-        ]
+        scales = [own[:, None, None, None] for own in scale.split(sizes)]
+        weights = multiply([layer.conv.weight for layer in folded], scales)
+        return list(zip(weights, shift.split(sizes), strict=True))
 
     def trains(self) -> bool:
         """Return whether any of its parameters does."""

@@ -9,6 +9,11 @@ from model.network import VOSNetwork
 from util.device import prefers_channels_last
 
 
+def starts_cost(device: torch.device) -> bool:
+    """Return whether small operations cost more to start than to do, so that they are worth joining."""
+    return device.type == "cuda"
+
+
 def lay_out(network: VOSNetwork, device: torch.device) -> None:
     """Move a network to a device, its weights in the memory layouts that train fastest there.
 

@@ -10,12 +10,15 @@ from torch import nn
 from model.fast.derived import hold_within
 from model.fast.fold import FoldedConv, fold_for_good, pairs
 from model.fast.half import HalfUpsampleBlock, cast_for_good
+from model.fast.held import KINDS, held
 from model.fast.join import JoinedProjection, JoinedUpdater
-from model.fast.layout import keep_layouts
+from model.fast.layout import keep_layouts, starts_cost
 from model.fast.split import SplitBlock, SplitConv
 from model.layers.blocks import JointConv, JointResidualBlock, UpsampleBlock
-from model.layers.encoders import KeyProjection
+from model.layers.decoder import UpsamplingDecoder
+from model.layers.encoders import KeyProjection, ValueEncoder
 from model.layers.sensory import SensoryUpdater
+from model.twoframe.decoder import MaskEmbedder, TwoFrameDecoder
 from util.device import prefers_channels_last
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -46,7 +49,7 @@ def for_training(unrolled: Module) -> Module:
     the differentiable weights of that call. Call it when weights, layout (`lay_out`) and modes are as they shall be:
     a later change of BatchNorm's mode does not reach the twin.
     """
-    twin = _twin(unrolled)
+    twin, device = _twin(unrolled), next(unrolled.parameters()).device
     for parent, conv, norm in pairs(twin):
         batch_norm = getattr(parent, norm)
         if not batch_norm.training:
@@ -54,8 +57,24 @@ def for_training(unrolled: Module) -> Module:
             setattr(parent, norm, nn.Identity())
     _split(twin)
     keep_layouts(twin)
-    hold_within(twin)
+    if starts_cost(device):
+        _hold_plain(twin)
+    hold_within(twin, find_repeated(twin) if starts_cost(device) else ())
     return twin
+
+
+def find_repeated(twin: nn.Module) -> list[nn.Module]:
+    """Return the modules that a network calls once for each frame."""
+    kinds = (ValueEncoder, UpsamplingDecoder, TwoFrameDecoder, MaskEmbedder)
+    return [module for module in twin.modules() if isinstance(module, kinds)]
+
+
+def _hold_plain(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if type(child) in KINDS:
+            setattr(module, name, held(child))
+        elif not isinstance(child, FoldedConv):
+            _hold_plain(child)
 
 
 def _twin(module: Module) -> Module:

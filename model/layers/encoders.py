@@ -122,7 +122,7 @@ class ValueEncoder(nn.Module):
         batch, objects = masks_BOMHW.shape[:2]
         image = image_B3HW.unsqueeze(1).expand(-1, objects, -1, -1, -1)
         x = merge_objects(torch.cat([image, masks_BOMHW.to(image.dtype)], dim=2))
-        x = self.after_stem(self.bn1(self.conv1(x if rows_N is None else x[rows_N])))
+        x = self.after_stem(self.bn1(self.conv1(x if rows_N is None else x.index_select(0, rows_N))))
         x = self.layer3(self.layer2(self.layer1(x)))
         if rows_N is not None:
             x = x.new_zeros(batch * objects, *x.shape[1:]).index_copy(0, rows_N, x)

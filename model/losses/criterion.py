@@ -17,6 +17,7 @@ from model.losses.segmentation import bootstrap_share, bootstrapped_cross_entrop
 from model.network import ClipKeys
 from util.comparison import Comparison
 from util.config.train import TrainConfig
+from util.device import upload
 
 
 class LossInput(NamedTuple):
@@ -65,7 +66,7 @@ def compute_losses(x: LossInput, weights: Mapping[str, float]) -> tuple[dict[str
     losses = {name: row.compute(x) for name, row in LOSSES.items() if weights[name]}
     counts = {}
     if weights["ocl"] and x.compared is not None:
-        ids_B2N = x.compared.box_ids_B2N.to(x.keys.key.device, non_blocking=True)
+        ids_B2N = upload(x.compared.box_ids_B2N, x.keys.key.device)
         counts["clips_without_objects"] = clips_without_objects(ids_B2N)
     return losses, counts
 
@@ -119,7 +120,7 @@ def _matching(x: LossInput) -> Tensor:
 
 def _pcl(x: LossInput) -> Tensor:
     keys, wanted = x.keys, x.config.correspondence
-    positions_BSA, compared = _draw(x)[0].to(keys.key.device, non_blocking=True), _compared(x).to(keys.key.device)
+    positions_BSA, compared = upload(_draw(x)[0], keys.key.device), _compared(x).to(keys.key.device)
     if wanted.pcl_similarity == "l2":
         keys = keys._replace(shrinkage=None, selection=None, view_shrinkage=None)
     return pixel_loss(keys, compared, positions_BSA, wanted.pcl_negatives, wanted.gather_negatives)
@@ -127,7 +128,7 @@ def _pcl(x: LossInput) -> Tensor:
 
 def _ocl(x: LossInput) -> Tensor:
     key, wanted = x.keys.key, x.config.correspondence
-    queries_BQ, compared = _draw(x)[1].to(key.device, non_blocking=True), _compared(x).to(key.device)
+    queries_BQ, compared = upload(_draw(x)[1], key.device), _compared(x).to(key.device)
     return object_loss(key, compared, queries_BQ, wanted.own_negatives, wanted.gather_negatives)
 
 
@@ -137,9 +138,7 @@ def _pcl_released(x: LossInput) -> Tensor:
     assert key is not None and view_key is not None, "the released loss acts on an extra key head"
     anchors_BA, points_BR = draw_released(compared.seeds, _grid(key), _grid(view_key))
     sources_BTP = view_sources(compared.view_matrices_BV33, _grid(key), _grid(view_key))
-    anchors_BA, points_BR, sources_BTP = (
-        positions.to(key.device, non_blocking=True) for positions in (anchors_BA, points_BR, sources_BTP)
-    )
+    anchors_BA, points_BR, sources_BTP = (upload(x, key.device) for x in (anchors_BA, points_BR, sources_BTP))
     gather = x.config.correspondence.gather_negatives
     losses = released_losses(key, view_key, anchors_BA, points_BR, sources_BTP, gather)
     return losses["temporal"] + FRAME_WEIGHT / TEMPORAL_WEIGHT * losses["frame"]

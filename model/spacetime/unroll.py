@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.affinity import keep_best_queries, readout, similarity, softmax_affinity
+from model.affinity import keep_best_queries, lift_memory, lift_query, lifted_similarity, readout, softmax_affinity
 from model.network import ClipKeys, ClipOutput
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 from model.spacetime.plan import FramePlan, draw_plan, place_plan
@@ -24,6 +24,7 @@ class ClipNetwork(nn.Module):
         deep_update: float = 0.2,
         encode_all: bool = False,
         bijective_k: int = 0,
+        fixed_shapes: bool = False,
     ) -> None:
         """Wrap `network`.
 
@@ -36,8 +37,11 @@ class ClipNetwork(nn.Module):
                 equally often to a layer that waits for the others.
             bijective_k: queries that each memory element chooses before the softmax, an experiment; 0 is the softmax
                 of all.
+            fixed_shapes: encode every clip's value of every frame but the last, and every object's, those that only pad
+                the batch too, unless BatchNorm must not see these (`encode_all`): for compiled networks.
         """
         super().__init__()
+        self.fixed_shapes = fixed_shapes
         self.encode_all = encode_all
         self.network = network
         self.memory_frames = memory_frames
@@ -45,10 +49,12 @@ class ClipNetwork(nn.Module):
         self.deep_update = deep_update if network.config.hidden_dim else 0.0
 
     @classmethod
-    def around(cls, network: SpaceTimeNetwork, clip: ClipConfig, batch_norm_trains: bool) -> "ClipNetwork":
+    def around(
+        cls, network: SpaceTimeNetwork, clip: ClipConfig, batch_norm_trains: bool, fixed_shapes: bool = False
+    ) -> "ClipNetwork":
         """Wrap a network as a run's clips ask for."""
         bijective_k = clip.bijective_k if clip.matching == "bijective" else 0
-        return cls(network, clip.memory_frames, clip.deep_update, batch_norm_trains, bijective_k)
+        return cls(network, clip.memory_frames, clip.deep_update, batch_norm_trains, bijective_k, fixed_shapes)
 
     def forward(
         self,
@@ -69,20 +75,23 @@ class ClipNetwork(nn.Module):
         """
         batch, frames = images_BT3HW.shape[:2]
         drawn = draw_plan(seeds, frames, self.memory_frames, self.deep_update)
-        plan = place_plan(drawn, np.array(valid_BO.tolist()), self.encode_all, images_BT3HW.device)
+        real_BO = np.array(valid_BO.tolist()) | (self.fixed_shapes and not self.encode_all)
+        plan = place_plan(drawn, real_BO, self.encode_all or self.fixed_shapes, images_BT3HW.device)
         valid_BO = upload(valid_BO, images_BT3HW.device)
         features, keys = self._encode(images_BT3HW, views_BV3HW)
         grid = features.key.shape[-2:]
         sensory = self.network.initial_sensory(batch, valid_BO.shape[1], grid[0], grid[1], like=images_BT3HW)
         bank = _ValueBank()
         masks, logits = first_masks_BOHW, []
+        memory_FPD, queries = _lift(features)
+        padded = nn.functional.pad(~valid_BO, (1, 0))[:, :, None, None]
         for t, now in enumerate(self._prepared_frames(features)):
             if t > 0:
-                affinity = self._match(features, now, plan[t].flat_reads)
+                affinity = self._match(memory_FPD, queries[t], plan[t].flat_reads)
                 read = readout(affinity, bank.gather(plan[t].reads).flatten(1, 2))
                 read = read.unflatten(1, (valid_BO.shape[1], -1)).unflatten(-1, tuple(grid))
                 logit, sensory = self.network.segment(now, read, sensory, t < frames - 1, valid_BO)
-                logits.append(_without_padding(logit, valid_BO))
+                logits.append(logit.masked_fill(padded, -torch.inf))
                 masks = torch.softmax(logits[-1], dim=1)[:, 1:]
             if t < frames - 1:
                 value, sensory = self._encode_value(plan[t], images_BT3HW[:, t], now.f16, masks, sensory)
@@ -142,23 +151,10 @@ class ClipNetwork(nn.Module):
             frames[t + 1] = frames[t + 1]._replace(f16_thin=of_decoder)
         return frames
 
-    def _match(self, features: KeyFeatures, query: KeyFeatures, reads: Tensor) -> Tensor:
+    def _match(self, memory_FPD: Tensor, query_BDP: Tensor, reads: Tensor) -> Tensor:
         """Return the affinity [B,M*P,P] of each clip's memory frames, `FramePlan.flat_reads`, to its query."""
-        batch = len(query.key)
-
-        def memory(x_BTCYX: Tensor | None) -> Tensor | None:
-            if x_BTCYX is None:
-                return None
-            x_BMCP = x_BTCYX.flatten(0, 1).index_select(0, reads).unflatten(0, (batch, -1)).flatten(3)
-            return x_BMCP.transpose(1, 2).flatten(2)
-
-        def flat(x_BCYX: Tensor | None) -> Tensor | None:
-            return None if x_BCYX is None else x_BCYX.flatten(2)
-
-        key = memory(features.key)
-        assert key is not None
-        scores = similarity(key, memory(features.shrinkage), query.key.flatten(2), flat(query.selection))
-        return softmax_affinity(keep_best_queries(scores, self.bijective_k))
+        memory_BND = memory_FPD.index_select(0, reads).unflatten(0, (len(query_BDP), -1)).flatten(1, 2)
+        return softmax_affinity(keep_best_queries(lifted_similarity(memory_BND, query_BDP), self.bijective_k))
 
     def _encode_value(
         self, plan: FramePlan, image_B3HW: Tensor, f16: Tensor, masks_BOHW: Tensor, sensory_BOSYX: Tensor | None
@@ -183,11 +179,14 @@ class _ValueBank:
 
     def __init__(self) -> None:
         self._values: list[Tensor | None] = []
+        self._clips: list[tuple[Tensor, ...]] = []
         self._rows: list[np.ndarray] = []
 
     def add(self, needed: np.ndarray, value: Tensor | None) -> None:
         """Add the next frame's value, of the clips [B] that need it."""
         self._values.append(value)
+        # Their gradients are stacked once; of value[row], each would fill a tensor of zeros for all clips.
+        self._clips.append(() if value is None else value.flatten(3).unbind())
         self._rows.append(np.cumsum(needed) - 1)
 
     def touch(self) -> Tensor:
@@ -199,7 +198,7 @@ class _ValueBank:
         if (memory_BM == memory_BM[0]).all() and all(self._rows[t][-1] + 1 == len(memory_BM) for t in memory_BM[0]):
             return torch.cat([self._value(t).flatten(3) for t in memory_BM[0]], dim=3)
         clips = [
-            torch.cat([self._value(t)[self._rows[t][clip]].flatten(2) for t in frames], dim=2)
+            torch.cat([self._clips[t][self._rows[t][clip]] for t in frames], dim=2)
             for clip, frames in enumerate(memory_BM)
         ]
         return torch.stack(clips)
@@ -208,6 +207,17 @@ class _ValueBank:
         value = self._values[t]
         assert value is not None, "a frame is encoded if a later one reads it"
         return value
+
+
+def _lift(features_BT: KeyFeatures) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Prepare all frames for `lifted_similarity` at once: rows of memory [B*T,P,D], and each frame's query [B,D,P]."""
+    key, shrinkage, selection = (
+        None if x is None else x.flatten(3) for x in (features_BT.key, features_BT.shrinkage, features_BT.selection)
+    )
+    assert key is not None
+    shrinkage_FP1 = None if shrinkage is None else shrinkage.flatten(0, 1).transpose(1, 2)
+    memory_FPD = lift_memory(key.flatten(0, 1).transpose(1, 2), shrinkage_FP1, selection is not None)
+    return memory_FPD, lift_query(key, selection, shrinkage is not None).unbind(dim=1)
 
 
 def _frames(features_BT: KeyFeatures) -> list[KeyFeatures]:
@@ -222,8 +232,3 @@ def _frames(features_BT: KeyFeatures) -> list[KeyFeatures]:
 
 def _over_frames(encode: Callable[[Tensor], Tensor], x_BTCHW: Tensor) -> Tensor:
     return encode(x_BTCHW.flatten(0, 1)).unflatten(0, x_BTCHW.shape[:2])
-
-
-def _without_padding(logits_BLHW: Tensor, valid_BO: Tensor) -> Tensor:
-    padded = nn.functional.pad(~valid_BO, (1, 0))[:, :, None, None]
-    return logits_BLHW.masked_fill(padded, -torch.inf)

@@ -1,5 +1,6 @@
 """Where a training run starts or goes on: at which stage, and with which state."""
 
+import inspect
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from model.box import checkpoint_path
 from model.build import NETWORKS, build_model, find_network
+from model.fast.compiled_training import compile_part
 from model.fast.layout import lay_out
 from model.fast.twin import for_training
 from model.layers.batch_norm import freeze_batch_norm, synchronise_batch_norm
@@ -71,7 +73,7 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
     origin = "its own checkpoint" if saved is not None else load_start(model, config)
     frozen = keeps_statistics(config)
     lay_out(model, device)
-    network = find_network(config.model).family.unroll(model, config.clip, not frozen)
+    network = find_network(config.model).family.unroll(model, config.clip, not frozen, config.compile)
     network.train()
     for module in frozen_parts(model, config):
         freeze_batch_norm(module.requires_grad_(False))
@@ -85,7 +87,7 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
     network = for_training(network)
     if config.compile:
         for part in find_network(config.model).family.compiled:
-            network.get_submodule(f"network.{part}").compile()  # type: ignore[no-untyped-call]
+            compile_part(network.get_submodule(f"network.{part}"))
     _report(model, config, device, origin)
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     state = TrainState(
@@ -207,10 +209,13 @@ def _report(model: VOSNetwork, config: TrainConfig, device: torch.device, origin
 def _parallel(network: nn.Module, config: TrainConfig) -> nn.Module:
     if not distributed.is_joined():
         return network
+    known = inspect.signature(DistributedDataParallel).parameters
+    sync_buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # to PyTorch 2.12
     return DistributedDataParallel(
         network,
-        broadcast_buffers=False,  # BatchNorm's statistics are frozen or synchronised
-        gradient_as_bucket_view=True,
+        **{sync_buffers: False},  # type: ignore[arg-type]  # BatchNorm's statistics are frozen or synchronised
+        gradient_as_bucket_view=True,  # gradients are not copied before processes share them
+        # The graph of a step is not static: which clips' values are encoded and refreshed is drawn.
         # In clips of two frames nothing reads what XMem's decoder remembers; the extra key head has no part in a step
         # whose loss has no weight yet.
         find_unused_parameters=config.clip.frames < 3 or config.correspondence.released,

@@ -29,8 +29,10 @@ class TwoFrameClipNetwork(nn.Module):
         self.network = network
 
     @classmethod
-    def around(cls, network: TwoFrameNetwork, clip: ClipConfig, batch_norm_trains: bool) -> "TwoFrameClipNetwork":
-        """Wrap a network; how clips are drawn makes no difference to it."""
+    def around(
+        cls, network: TwoFrameNetwork, clip: ClipConfig, batch_norm_trains: bool, fixed_shapes: bool = False
+    ) -> "TwoFrameClipNetwork":
+        """Wrap a network; how clips are drawn makes no difference to it, and its shapes are always fixed."""
         return cls(network)
 
     def forward(

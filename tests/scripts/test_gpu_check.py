@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scripts import gpu_check
+from scripts import gpu_check, gpu_check_training
 from scripts.gpu_check import Config, main
 
 
@@ -35,3 +35,27 @@ def test_a_part_that_fails_is_said_and_the_others_go_on(tmp_path: Path, monkeypa
 def test_an_unknown_part_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--only speed: expected some of parity, precisions"):
         main(Config(device="cpu", only=("speed",), output=tmp_path / "a.json"))
+
+
+def test_training_is_measured_beside_the_rate_of_a_matrix_product(tmp_path: Path) -> None:
+    main(Config(device="cpu", quick=True, only=("training_speed",), output=tmp_path / "a.json"))
+    found = json.loads((tmp_path / "a.json").read_text())["parts"]["training_speed"]
+    assert found["bf16 TFLOP/s"] > 0
+    for name in ("xmem", "stcn"):
+        assert found[f"{name} eager clips a second"] > 0 and found[f"{name} share of the matrix rate"] > 0
+
+
+@pytest.mark.parametrize(("losses", "passed"), [([4.0, 3.0, 2.0], True), ([2.0, 2.5, 3.0], False)])
+def test_a_short_training_must_lower_the_loss(
+    losses: list[float], passed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(words: list[str]) -> None:
+        run = Path(words[words.index("--output") + 1])
+        run.mkdir()
+        lines = [{"step": i, "loss": x, "clips_per_second": 2.0, "data_wait": 0.1 * i} for i, x in enumerate(losses)]
+        (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    monkeypatch.setattr(gpu_check_training.train, "command_line", train)
+    found = gpu_check_training.short_training(torch.device("cpu"), 1.0)
+    assert found["passed"] == passed and (found["loss before"], found["loss after"]) == (losses[0], losses[-1])
+    assert found["steps"] == 2 and found["data_wait"] == pytest.approx(0.1) and found["clips_per_second"] == 2.0

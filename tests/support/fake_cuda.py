@@ -74,6 +74,8 @@ class Watch(TorchDispatchMode):
             self.waits[name] += 1
             self.launches[name] += 1
             return _answer(name, sources[0])
+        if name.startswith(("index", "_index_put")) and any(x.dtype == torch.bool for x in _tensors([args[1]])):
+            self.waits["nonzero"] += 1  # how many are true
         out = func(*args, **kwargs)
         results = list(_tensors([out]))
         devices = {x.device.type for x in [*sources, *results]}

@@ -1,10 +1,10 @@
 """The processes that torchrun starts, and what they tell each other. Everything works in one process, too."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -15,11 +15,16 @@ from util.parallel.launcher import watch_launcher
 
 __all__ = ["is_main", "local_rank", "rank", "world_size"]  # and all that follows
 
-# Ranks wait for one another at the end of an evaluation, whose shares of work can differ by hours.
+# Processes wait for one another at the end of an evaluation, whose shares of work can differ by hours.
 TIMEOUT = timedelta(hours=6)
+# GPUs wait for one another in the middle of a step only, while one process writes a checkpoint at most.
+GPU_TIMEOUT = timedelta(minutes=10)
 T = TypeVar("T")
 # In the messages of gloo and NCCL when a peer is gone.
 _LOST = r"(?i)gloo|nccl|connection (closed|reset)|broken pipe"
+
+# What numbers on the host travel over, if that is not the default group.
+_hosts: dist.ProcessGroup | None = None
 
 
 def is_joined() -> bool:
@@ -36,19 +41,29 @@ def sum_over_ranks(x: Tensor) -> Tensor:
 
 
 def init(device: torch.device, timeout: timedelta = TIMEOUT) -> None:
-    """Join torchrun's process group: gloo on the CPU, nccl for CUDA tensors. Does nothing in a single process."""
+    """Join torchrun's process group: gloo on the CPU, and NCCL for CUDA tensors. Does nothing in a single process.
+
+    Args:
+        device: this process's own.
+        timeout: how long processes wait for one another on the CPU; GPUs wait for `GPU_TIMEOUT`.
+    """
     if world_size() == 1 or dist.is_initialized():
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    # Python objects and barriers always travel over gloo, so that waiting never occupies a GPU.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=timeout)
+    if device.type != "cuda":
+        dist.init_process_group("gloo", timeout=timeout)
+        return
+    global _hosts  # noqa: PLW0603 -- as PyTorch's own default group
+    dist.init_process_group("nccl", timeout=GPU_TIMEOUT, device_id=device)
+    # Python objects and numbers on the host travel over gloo, so that waiting for them never occupies a GPU.
+    _hosts = dist.new_group(backend="gloo", timeout=timeout)  # type: ignore[assignment]  # this rank is in it
 
 
 def shutdown() -> None:
     """Leave the process group, if there is one."""
+    global _hosts  # noqa: PLW0603
     if dist.is_initialized():
         dist.destroy_process_group()
+    _hosts = None
 
 
 @contextmanager
@@ -82,7 +97,7 @@ def gather_objects(item: T) -> list[T]:
     if not dist.is_initialized():
         return [item]
     gathered: list[T | None] = [None] * dist.get_world_size()
-    dist.all_gather_object(gathered, item)
+    dist.all_gather_object(gathered, item, group=_hosts)
     return gathered  # type: ignore[return-value]
 
 
@@ -91,7 +106,7 @@ def broadcast_object(item: T) -> T:
     if not dist.is_initialized():
         return item
     box = [item]
-    dist.broadcast_object_list(box, src=0)
+    dist.broadcast_object_list(box, src=0, group=_hosts)
     return box[0]
 
 
@@ -99,27 +114,40 @@ def broadcast_tensors(tensors: Iterable[Tensor]) -> None:
     """Fill every rank's tensors with rank 0's."""
     if dist.is_initialized():
         for tensor in tensors:
-            dist.broadcast(tensor, src=0)
+            dist.broadcast(tensor, src=0, group=_hosts if tensor.device.type == "cpu" else None)
 
 
 def largest(values: Sequence[float]) -> list[float]:
     """Return the largest of every rank's values, place by place, on every rank."""
+    return ask_largest(lambda: values)()
+
+
+def ask_largest(values: Callable[[], Sequence[float]]) -> Callable[[], list[float]]:
+    """Ask for the largest of every rank's values, place by place, and return a call that waits for the answer.
+
+    In the meantime the program goes on. Several ranks compare what `values` says when they ask; a single process has
+    what it says at the time of the answer. Every rank must ask and answer equally often, and in the same order.
+    """
     if not dist.is_initialized():
-        return list(values)
-    together = torch.tensor(values, dtype=torch.float64)
-    dist.all_reduce(together, op=dist.ReduceOp.MAX)
-    return together.tolist()
+        return lambda: list(values())
+    together = torch.tensor(values(), dtype=torch.float64)
+    work = dist.all_reduce(together, op=dist.ReduceOp.MAX, group=_hosts, async_op=True)
+    assert work is not None
+
+    def answer() -> list[float]:
+        work.wait()
+        return together.tolist()
+
+    return answer
 
 
-def raise_together(fault: Exception | None) -> None:
-    """Raise this process's fault; where another has one, a ConnectionError. Every rank must come here."""
-    (failed,) = largest([fault is not None])
+def raise_fault(fault: Exception | None) -> NoReturn:
+    """Raise this process's fault, or, where it is another's, a ConnectionError."""
     if fault is not None:
         raise fault
-    if failed:
-        raise ConnectionError(
-            f"another of the {world_size()} processes cannot go on; its own error stands above or in its log."
-        )
+    raise ConnectionError(
+        f"another of the {world_size()} processes cannot go on; its own error stands above or in its log."
+    )
 
 
 def barrier() -> None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from model.fast.fold import FoldedConv, fold_for_good, pairs
+from model.fast import fold
+from model.fast.fold import FoldedConv, fold_for_good, multiply, pairs
 
 
 def pair(bias: bool) -> nn.Sequential:
@@ -51,3 +52,13 @@ def test_a_frozen_layer_among_others_that_train_asks_for_no_gradient() -> None:
     assert not weight.requires_grad and not bias.requires_grad and all(x.requires_grad for x in others)
     for found, layer in (((weight, bias), frozen), (others, trained)):
         torch.testing.assert_close(found, layer.derive())
+
+
+def test_products_of_one_shape_are_computed_together_and_keep_their_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "starts_cost", lambda _: True)
+    shapes = [(4, 3, 3, 3), (4, 3, 3, 3), (5, 3, 1, 1), (4, 3, 3, 3), (6, 2, 3, 3)]
+    weights = [torch.randn(shape).contiguous(memory_format=torch.channels_last) for shape in shapes]
+    weights[3] = weights[3].contiguous()
+    scales = [torch.rand(shape[0], 1, 1, 1) for shape in shapes]
+    for weight, scale, out in zip(weights, scales, multiply(weights, scales), strict=True):
+        assert out.equal(weight * scale) and out.stride() == weight.stride()

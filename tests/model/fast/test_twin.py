@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from model.build import build_model, find_network
+from model.fast import fold
+from model.fast import twin as twins
 from model.fast.layout import lay_out
 from model.fast.twin import for_inference, for_training
 from model.layers.batch_norm import freeze_batch_norm
@@ -32,9 +34,12 @@ def test_for_inference(name: str, chunk: int | None) -> None:
     assert twin.decoder.pred.weight is model.decoder.pred.weight
 
 
+@pytest.mark.parametrize("for_gpu", [True, False])
 @pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.parametrize("name", [*NAMES, "bmvos", "emvos"])
-def test_for_training(name: str, frozen: bool) -> None:
+def test_for_training(name: str, frozen: bool, for_gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (fold, twins):
+        monkeypatch.setattr(module, "starts_cost", lambda _: for_gpu)
     torch.manual_seed(0)
     model = random_batch_norm(build_model(name, "tiny"))
     clip = replace(preset(name, "tiny").clip, memory_frames=2 if name == "xmem" else 0, deep_update=0.5)

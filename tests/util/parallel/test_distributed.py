@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from tests.support.paths import ROOT
 from util.parallel import distributed
@@ -19,6 +22,11 @@ with distributed.process_group(torch.device("cpu")):
     assert seen == [{"rank": 0, "local": 0}, {"rank": 1, "local": 1}], seen
     assert distributed.broadcast_object(distributed.rank() + 5) == 5
     distributed.barrier()
+    mine = [distributed.rank(), 1 - distributed.rank()]
+    answer = distributed.ask_largest(lambda: list(mine))
+    mine[0] = 9
+    assert distributed.largest([distributed.rank()]) == [1]
+    assert answer() == [1, 1], "the values of the time of asking"
     assert distributed.is_main() == (distributed.rank() == 0)
     assert torch.distributed.get_backend() == "gloo"
 assert not torch.distributed.is_initialized()
@@ -79,6 +87,44 @@ def test_the_end_of_another_process_is_said_in_one_line(monkeypatch: pytest.Monk
 
 def test_alone_a_process_has_the_largest_values(monkeypatch: pytest.MonkeyPatch) -> None:
     assert distributed.largest([3.0, 0.5]) == [3.0, 0.5]
+    mine = [1.0]
+    answer = distributed.ask_largest(lambda: mine)
+    mine[0] = 2.0
+    assert answer() == [2.0], "the value of the time of the answer"
     tensor = torch.ones(2)
     distributed.broadcast_tensors([tensor])
     assert tensor.tolist() == [1.0, 1.0]
+
+
+def test_gpus_wait_for_minutes_and_hosts_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, **words: started.append((backend, words)))
+
+    def new_group(**words: Any) -> str:
+        started.append((words.pop("backend"), words))
+        return "hosts"
+
+    monkeypatch.setattr(dist, "new_group", new_group)
+    gpu = torch.device("cuda", 1)
+    try:
+        distributed.init(gpu)
+        assert distributed._hosts == "hosts"  # type: ignore[comparison-overlap]
+    finally:
+        distributed.shutdown()
+    distributed.init(torch.device("cpu"))
+    assert distributed._hosts is None
+    minutes, hours = timedelta(minutes=10), timedelta(hours=6)
+    assert started == [
+        ("nccl", {"timeout": minutes, "device_id": gpu}),
+        ("gloo", {"timeout": hours}),
+        ("gloo", {"timeout": hours}),
+    ]
+
+
+def test_the_fault_of_another_process_is_a_lost_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="mine"):
+        distributed.raise_fault(ValueError("mine"))
+    with pytest.raises(ConnectionError, match="another of the 2 processes cannot go on"):
+        distributed.raise_fault(None)

@@ -39,7 +39,6 @@ from model.network import ClipKeys, ClipOutput
 from model.training.optim import learning_rate, set_learning_rate
 from model.training.start import build_state, check_network, find_start
 from model.training.state import TrainState, progress, save, weights_payload
-from util.allocator import keep_freed_memory
 from util.config.check import check_correspondence, check_ranges
 from util.config.plain import plain
 from util.config.train import TrainConfig
@@ -77,8 +76,6 @@ def main(plan: RunPlan) -> None:
     """
     device = select_device(plan.stages[0].device)
     set_up(device, fixed_sizes=True)
-    if device.type == "cpu":
-        keep_freed_memory()
     with distributed.process_group(device), distributed.lost_ranks(), stop_signals() as stop, claim(plan.folder):
         for config in plan.stages:
             check(config)
@@ -238,15 +235,14 @@ def train_step(
                 views = batch.network_views() if with_views else None
                 output = state.parallel(batch.network_images(), batch.first_masks(), part.valid_BO, batch.seeds, views)
             logits, keys = output
-            known = criterion.LossInput(
-                logits, keys, batch.labels_BTHW, batch.valid_BO, part.compared, config, state.step
-            )
+            labels_BTHW, valid_BO = batch.labels_BTHW, batch.valid_BO
+            known = criterion.LossInput(logits, keys, labels_BTHW, valid_BO, part.compared, config, state.step)
             losses, own_counts = criterion.compute_losses(known, own_weights)
             # Losses are means over clips: the mean of equal parts, and of processes, is that of the whole batch.
             share = criterion.total_loss(losses, own_weights) / len(parts)
             state.scaler.scale(share if gradient is None else share + feed(keys, gradient)).backward()
         losses |= joint
-        iou = mean_iou(logits, batch.labels_BTHW[:, 1:], batch.valid_BO)
+        iou = mean_iou(logits, labels_BTHW[:, 1:], valid_BO)
         values = {**losses, **counts, **own_counts, "loss": criterion.total_loss(losses, weights), "iou": iou}
         metrics.append({name: value.detach() for name, value in values.items()})
     norm = state.descend(config)

@@ -10,6 +10,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
+from util.allocator import keep_freed_memory
 from util.config.choices import Precision
 
 try:
@@ -54,13 +55,15 @@ def _cuda_device(name: str, index: str) -> torch.device:
 
 
 def set_up(device: torch.device, *, fixed_sizes: bool) -> None:
-    """Make a program's choices for a GPU, once, before it computes; elsewhere there are none to make.
+    """Make a program's choices for a device, once, before it computes.
 
-    It becomes the current one, which what is not told a device uses. fp32 is fp32: TF32 keeps ten bits, by which
+    A GPU becomes the current one, which what is not told a device uses. fp32 is fp32: TF32 keeps ten bits, by which
     similarities of thousands are off by whole units, and half precision is there for speed. cuDNN tries its algorithms
     for each new shape where `fixed_sizes` says that few will come: a search takes seconds, which every number of
-    objects and every size would cost again.
+    objects and every size would cost again. On a CPU, tensors of a few sizes take each other's memory.
     """
+    if device.type == "cpu" and fixed_sizes:
+        keep_freed_memory()
     if device.type != "cuda":
         return
     torch.cuda.set_device(device)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.support.paths import ROOT
+from util import device as device_module
 from util.config.choices import Precision
 from util.device import (
     autocast,
@@ -110,15 +111,19 @@ def test_measurements_on_a_cpu() -> None:
 
 def test_a_program_sets_its_gpu_up(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[torch.device] = []
+    kept: list[bool] = []
     monkeypatch.setattr(torch.cuda, "set_device", made.append)
+    monkeypatch.setattr(device_module, "keep_freed_memory", lambda: kept.append(True))
     before = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
     try:
+        set_up(CPU, fixed_sizes=False)
+        assert not kept
         set_up(CPU, fixed_sizes=True)
-        assert not made and before[0] == torch.backends.cudnn.benchmark
+        assert kept == [True] and not made and before[0] == torch.backends.cudnn.benchmark
         for fixed in (True, False):
             set_up(torch.device("cuda:1"), fixed_sizes=fixed)
             assert torch.backends.cudnn.benchmark == fixed
-        assert made == [torch.device("cuda:1")] * 2
+        assert made == [torch.device("cuda:1")] * 2 and len(kept) == 1
         assert not torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == "highest"
     finally:
         torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = before

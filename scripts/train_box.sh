@@ -16,7 +16,7 @@ train=("${PYTHON:-python}" "$(dirname "$0")/../train.py" --model xmem --size sma
 # At first what moves little, then more; PCL from 15 % of the run, in full from 40 %.
 "${train[@]}" --output "$output/first" --iterations 1900 --lr 6e-4 "$@"
 # Larger crops and longer clips, in which the memory chooses its frames.
-"${train[@]}" --output "$output/second" --checkpoint "$output/first/last.pth" --iterations 500 --lr 3e-4 \
+"${train[@]}" --output "$output/second" --checkpoint "$output/first/last.pth" --iterations 300 --lr 3e-4 \
     --crop_size 224 --crop_scale 0.25 1.0 --frames 5 --memory_frames 3 --batch_size 3 --gaps 15 --gap_starts 0 \
     --ramp 0 0 "$@"
 "${PYTHON:-python}" "$(dirname "$0")/export_checkpoint.py" "$output/second/last.pth" "$output/xmem-small.pth" --half

@@ -75,6 +75,13 @@ def clip_by_number(parameters: Any, largest: float) -> Tensor:
     return torch.tensor(clip_gradient(parameters, largest).item())
 
 
+def ask_backwards(x: Tensor) -> Tensor:
+    """Do what the backward pass of `prod` does, but for tensors without numbers: it asks for one."""
+    product = x.prod(dim=-3, keepdim=True)
+    product.register_hook(lambda gradient: gradient * gradient.sum().item())
+    return product
+
+
 SMALL = fake_run("stcn", "fp32", optim={"clip_gradient": 1.0})
 COMPARED = fake_run("stcn", "fp32", compared=PAPER)
 JOINED = fake_run("stcn", "fp32", compared=PAPER, **PARTS)
@@ -90,7 +97,7 @@ Watched = Callable[[TrainConfig, pytest.MonkeyPatch], Watch]
         (forward, COMPARED, criterion, "upload", lambda x, device: x.to(device), "upload"),
         (forward, JOINED, joint, "_join", asking(joint._join), "_local_scalar_dense"),
         (whole_step, SMALL, state, "clip_gradient", clip_by_number, "_local_scalar_dense"),
-        (whole_step, SMALL, aggregate, "_product", lambda x: x.prod(dim=-3, keepdim=True), "_local_scalar_dense"),
+        (whole_step, SMALL, aggregate, "_product", ask_backwards, "_local_scalar_dense"),
     ],
     ids=["number", "mask as index", "pageable memory", "number in parts", "norm", "number backwards"],
 )

@@ -70,7 +70,7 @@ def steps(run: TrainConfig, count: int, slots: int) -> tuple[TrainState, list[fl
     return state, losses
 
 
-@pytest.mark.parametrize("name", ["xmem", "stcn", "emvos"])
+@pytest.mark.parametrize("name", ["xmem", *(pytest.param(name, marks=pytest.mark.slow) for name in ("stcn", "emvos"))])
 def test_few_graphs_serve_all_steps(name: str) -> None:
     run = run_of(name, compile=True)
     state, _ = steps(run, 40, slots=run.clip.max_objects)

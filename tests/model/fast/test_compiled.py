@@ -13,8 +13,8 @@ from model import build_model
 from model.fast import compiled
 from tests.support.random_networks import random_batch_norm
 
-_slow = (pytest.param(name, marks=pytest.mark.slow) for name in ("stcn-corr", "emvos"))
-ALL = pytest.mark.parametrize("name", ["stcn", "xmem", "bmvos", *_slow])
+_slow = (pytest.param(name, marks=pytest.mark.slow) for name in ("stcn", "stcn-corr", "bmvos", "emvos"))
+ALL = pytest.mark.parametrize("name", ["xmem", *_slow])
 LIMITS = {"max_mid_term_frames": 3, "min_mid_term_frames": 2, "num_prototypes": 8, "max_long_term_elements": 12}
 FRAMES = torch.randn(12, 3, 48, 60, generator=torch.Generator().manual_seed(0))
 MASK = torch.arange(48 * 60).view(48, 60) // 240  # ids 0 to 11 in bands
@@ -62,6 +62,7 @@ def test_few_graphs_without_breaks_and_the_results_of_eager_parts(name: str, gra
     assert not torch._dynamo.utils.counters["recompile_limit"]
 
 
+@pytest.mark.slow
 def test_the_count_sees_what_varies(graphs: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled.CompiledDecoder, "forward", compiled.CompiledPart.forward)
     monkeypatch.setattr(compiled, "steady", lambda x: x)

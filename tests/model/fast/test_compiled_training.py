@@ -86,6 +86,7 @@ def test_compiled_steps_equal_eager_ones() -> None:
     torch.testing.assert_close(torch.tensor(ours), torch.tensor(plain), atol=0, rtol=2e-4)
 
 
+@pytest.mark.slow
 def test_as_many_graphs_as_objects_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without padding to the run's most objects, there are more."""
     run = run_of("xmem", compile=True)

@@ -246,7 +246,7 @@ def test_files_that_are_no_network(tmp_path: Path) -> None:
     expected = "checkpoint FILE looks like xmem but lacks value_encoder.conv1.weight: it is incomplete"
     assert complaint_of(weights) == expected
     weights["key_proj.key_proj.weight"] = torch.zeros(64, 77, 3, 3)
-    expected = "FILE has 77 channels in its key encoder's last stage, known: 1024 (base), 160 (small), 128 (tiny)"
+    expected = "FILE has 77 channels in its key encoder's last stage, known: 1024 (base), 112 (small), 128 (tiny)"
     assert expected in complaint_of(weights)
 
 

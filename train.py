@@ -130,10 +130,10 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
             over = judge(state, config, log, stop) or over
         with metrics.waiting():
             parts, fault = load_parts(batches, 0 if over else config.accumulate)
-        (failed,) = distributed.largest([fault is not None])
+        failed, boxes = distributed.largest([fault is not None, most_boxes(parts)])
 
         def word() -> list[float]:
-            return [fault is not None, stop.signal, time.monotonic() - began]
+            return [fault is not None, stop.signal, time.monotonic() - began, most_boxes(following)]
 
         while not over:
             # End: where a process of the loader dies or a file is bad, what has been learnt so far is kept.
@@ -146,12 +146,14 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
                 following, fault = load_parts(batches, config.accumulate if state.step + 1 < config.iterations else 0)
             answer = distributed.ask_largest(word)
 
-            # Step: on this process's clips, in as many parts as its memory needs.
+            # Step: on this process's clips, in as many parts as its memory needs. Processes compare objects with each
+            # other's, for which each has as many boxes.
+            parts = [part.pad_boxes(int(boxes)) for part in parts]
             values, output = train_step(state, parts, config)
             metrics.add(state.step, values, [part.names for part in parts], sum(part.redraws for part in parts))
 
             # Stop: every process must end at the same step: the longest clock and any signal until they asked count.
-            failed, stopping, state.seconds = answer()
+            failed, stopping, state.seconds, boxes = answer()
             over = state.progress(config) >= 1 or stopping > 0
             due = whats_due(config, state.step, over, stopped=stopping > 0)
 
@@ -185,6 +187,11 @@ def load_parts(batches: Iterator[ClipBatch], count: int) -> tuple[list[ClipBatch
         return [next(batches) for _ in range(count)], None
     except (ValueError, OSError) as error:
         return [], error
+
+
+def most_boxes(parts: Sequence[ClipBatch]) -> int:
+    """Return the largest number of boxes that a part of a step has in a frame."""
+    return max((part.boxes for part in parts), default=0)
 
 
 def keep_the_last_step(state: TrainState, config: TrainConfig, log: MetricLog | None, metrics: StepMetrics) -> None:

@@ -93,6 +93,15 @@ class ClipBatch:
     views_BV3HW: Tensor | None = None
     compared: Comparison | None = None
 
+    @property
+    def boxes(self) -> int:
+        """Boxes that `compared` has of each frame, with padding; 0 without."""
+        return 0 if self.compared is None else self.compared.box_ids_B2N.shape[2]
+
+    def pad_boxes(self, count: int) -> Self:
+        """Return the batch with `count` boxes of each frame, at least its own, where clips are compared."""
+        return self if self.compared is None else replace(self, compared=self.compared.pad_boxes(count))
+
     def to(self, device: torch.device) -> Self:
         """Return the batch with its tensors on `device`, without waiting for a GPU."""
         return self._map(lambda x: upload(x, device))

@@ -18,7 +18,6 @@ from model.losses.boxes import assign_rows, box_iou, roi_average
 from model.losses.contrast import Candidates, Queries, contrast, take_positions
 from model.network import ClipKeys
 from util.comparison import Comparison
-from util.parallel.distributed import largest
 
 OVERLAP = 0.1  # IoU from which two boxes may be the same object
 Negatives = Literal["intra", "inter", "both"]
@@ -117,7 +116,7 @@ def object_loss(
         own_negatives: objects of the clip are negatives, too, where they hardly overlap the query, if they are in its
             frame, or its partner, if they are in the partner's. It is ours: told from other videos alone, an object
             need only show which video it is in.
-        gather: as in `pixel_loss`.
+        gather: as in `pixel_loss`. The number of boxes must be the same everywhere, too.
 
     Returns:
         Scalar, the mean over the queries with a partner, then over clips; clips without any count zero.
@@ -130,9 +129,8 @@ def object_loss(
             f"the object-level loss tells objects from those of other clips, received one clip: {_MORE_CLIPS}."
         )
     with torch.autocast(device_type=key_BTKYX.device.type, enabled=False):
-        count = compared.box_ids_B2N.shape[2]
-        # As many boxes on every rank, and enough that every query could have one of its own.
-        padded = compared.pad_boxes(max(int(largest([count])[0]) if gather else count, queries_BQ.shape[1]))
+        # Enough boxes that every query could have one of its own.
+        padded = compared.pad_boxes(max(compared.box_ids_B2N.shape[2], queries_BQ.shape[1]))
         ids_B2N = padded.box_ids_B2N
         keys_B2KYX = torch.stack(_frames(key_BTKYX, padded.pair_B, padded.anchor_B), dim=1)
         features_B2NK = roi_average(keys_B2KYX.flatten(0, 1), padded.boxes_B2N4.flatten(0, 1)).unflatten(0, (-1, 2))

@@ -1,5 +1,6 @@
 """What several processes do, and one on the joined batch: steps of training, and a layer's input."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -8,9 +9,13 @@ import torch
 from torch import Tensor, nn
 
 import train
-from dataset.train.loader import build_loader
+from dataset.clip import ClipBatch
+from dataset.train.loader import build_loader, read_batches
 from model.training.start import build_state
-from tests.support.runs import small_run
+from tests.support.runs import lines, small_run
+from util.parallel import distributed
+from util.run.folder import open_stage
+from util.run.stop import StopRequest
 
 CPU = torch.device("cpu")
 
@@ -22,6 +27,8 @@ def steps(
     run = small_run(Path((folder / "root").read_text()), iterations=count)
     run = replace(
         run,
+        output=folder / "run",
+        log_every=1,
         accumulate=accumulate,
         batch_size=4,
         freeze_bn=freeze_bn,
@@ -35,18 +42,20 @@ def steps(
     for group in state.optimizer.param_groups:
         group["eps"] = 1e-3
     before = {name: value.clone() for name, value in state.model.named_parameters()}
-    batches = iter(build_loader(run, CPU))
-    pending, history = train.StepMetrics(), []
-    for _ in range(count):
-        parts = [next(batches) for _ in range(accumulate)]
-        values, _ = train.train_step(state, parts, run)
-        pending.add(state.step, values, [part.names for part in parts])
-        scalars = pending.flush()
-        names = ("loss", "cross_entropy", "dice", "pcl", "ocl", "iou", "gradient_norm")
-        history.append({name: scalars[name] for name in names})
+    if distributed.is_main():
+        open_stage(run.folder(), run)
+    train.fit(state, with_padding(read_batches(build_loader(run, CPU))), run, StopRequest())
+    names = ("loss", "cross_entropy", "dice", "pcl", "ocl", "iou", "gradient_norm")
+    history = [{name: line[name] for name in names} for line in lines(run.folder())]
     moved = [(value - before[name]).abs().max().item() for name, value in state.model.named_parameters()]
     assert max(moved) > 1e-4, "the weights have to move much further than they may differ"
     return state.model.state_dict(), history
+
+
+def with_padding(batches: Iterator[ClipBatch]) -> Iterator[ClipBatch]:
+    """Yield batches whose boxes are padded, not equally on all ranks and in all steps."""
+    for step, batch in enumerate(batches):
+        yield batch.pad_boxes(4 + (distributed.rank() + step) % 3)
 
 
 def batch_norm_input() -> tuple[nn.BatchNorm2d, Tensor, Tensor]:

@@ -5,12 +5,17 @@ Times on shared machines swing by a factor of two. The cost is therefore given a
     r = time / (FLOPs of the released code / rate of the calibrating convolution)
 
 where the convolution (256 -> 256 channels, 3x3, fp32, on 120x216: 30.6 GFLOP) runs alternately with the measured frame
-in the same process. There is no r for BMVOS and EMVOS: their released code was not measured. Networks are of base size
-with random weights; each row is a process of its own, so that its peak memory is its own too.
+in the same process. With one thread (`OMP_NUM_THREADS=1`), times are processor time, which other programs change less.
+There is no r for BMVOS and EMVOS: their released code was not measured. Networks are of base size with random weights;
+each row is a process of its own, so that its peak memory is its own too.
 
     python scripts/benchmark.py                       # all rows
     python scripts/benchmark.py --models bmvos emvos  # two networks
     python scripts/benchmark.py --only xmem:3         # one row
+    python scripts/benchmark.py --against ../XMem     # the released XMem (github.com/hkchengrex/XMem) beside ours
+
+With `--against`, see `scripts/benchmark_against.py`. Cost against objects, memory and resolution:
+`scripts/benchmark_scaling.py`.
 """
 
 import sys
@@ -25,10 +30,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from inference import InferenceConfig, VOSSegmenter, build_segmenter
 from model import build_model
+from scripts.benchmark_against import print_rows
+from scripts.benchmark_peer import boxes
 from scripts.calibration import against_calibration, in_own_process
 from util.cli import program
 from util.config.choices import Precision
-from util.device import peak_memory_bytes, select_device
+from util.device import peak_memory_bytes, resolve_precision, select_device
 
 # The released code on an ordinary 854x480 frame with one frame in memory (torch's FlopCounterMode), by objects.
 RELEASED_GFLOP = {("xmem", 1): 295.4, ("xmem", 3): 646.4, ("xmem", 5): 997.5, ("stcn", 1): 273.3, ("stcn", 3): 554.1}
@@ -42,6 +49,7 @@ class Config:
     Attributes:
         models: networks; all of their rows.
         only: rows as `network:objects` instead.
+        against: a checkout of the released XMem, to run beside ours in the rows of XMem instead of all this.
         height: rows of the frame.
         width: columns of the frame.
         repeats: measured frames; medians are printed.
@@ -51,6 +59,7 @@ class Config:
 
     models: list[str] = field(default_factory=lambda: list(dict.fromkeys(name for name, _ in ROWS)))
     only: list[str] = field(default_factory=list)
+    against: Path | None = None
     height: int = 480
     width: int = 854
     repeats: int = 7
@@ -76,11 +85,7 @@ def start(config: Config, name: str, objects: int, mem_every: int) -> tuple[VOSS
         build_model(name), InferenceConfig(mem_every=mem_every, precision=config.precision), device
     )
     image = torch.randn(3, config.height, config.width, device=device)
-    mask = torch.zeros(config.height, config.width, dtype=torch.int64)
-    for i in range(objects):
-        left = i * config.width // objects
-        mask[config.height // 4 : config.height // 2, left : left + config.width // (2 * objects)] = i + 1
-    segmenter.step(image, mask)
+    segmenter.step(image, boxes(objects, config.height, config.width))
     return segmenter, image
 
 
@@ -106,9 +111,21 @@ def peak_after_12_frames(config: Config, name: str, objects: int) -> dict[str, f
     return {"peak_mb": peak_memory_bytes(segmenter.device) / 2**20}
 
 
+def beside_released(config: Config, folder: Path) -> None:
+    """Print the rows of XMem beside the released code's."""
+    device = select_device(config.device)
+    precision = resolve_precision(device, config.precision)
+    objects = [count for name, count in rows(config) if name == "xmem"]
+    shape = {"height": config.height, "width": config.width}
+    print_rows(folder, objects, config.repeats, **shape, device=str(device), precision=precision)
+
+
 def main(config: Config) -> None:
     """Print one line per row."""
     print(f"{config.width}x{config.height}, {config.device} {config.precision}, {torch.get_num_threads()} threads")
+    if config.against is not None:
+        beside_released(config, config.against)
+        return
     print("network objects  s/frame    FPS      r   GFLOP  calibration GFLOP/s  peak MB after 12 frames")
     for name, objects in rows(config):
         measured: dict[str, float] = {}

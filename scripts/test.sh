@@ -20,6 +20,8 @@ part() { # NAME COMMAND...
 part set-up set_up requirements.txt inference/web/requirements.txt tests/requirements.txt
 part style "$PYTHON" -m ruff check .
 part types "$PYTHON" -m mypy
+# All tests: side by side. A few that were asked for are sooner done by one process.
+[ $# -gt 0 ] || set -- --numprocesses auto --maxprocesses 8 --dist worksteal
 part tests "$PYTHON" -m pytest "$@"
 
 echo

@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,13 @@ import torch
 
 from tests.support.toy_videos import write_davis
 
+# Tests are small: a second thread costs more than it gives, and one thread makes float sums the same everywhere. The
+# variable is for programs that tests start: their own process has PyTorch already.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    # Tests are small: a second thread costs more than it gives, and one thread makes float sums the same everywhere.
     torch.set_num_threads(1)
 
 

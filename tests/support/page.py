@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -154,8 +153,7 @@ def serve_apart(checkpoint: Path, sessions: Path, *words: str) -> Iterator[tuple
     """Run `scripts/web.py`; it is killed at the end if it is alive."""
     command = [sys.executable, str(ROOT / "scripts" / "web.py"), *words]
     command += ["--checkpoint", str(checkpoint), "--sessions", str(sessions), "--no_browser", "--device", "cpu"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield Client(process.stdout.readline().strip()), process

@@ -19,7 +19,7 @@ from util.config.data import Augmentation, ClipConfig
 from util.config.presets import preset
 from util.config.train import TrainConfig
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 TWOFRAME = ("bmvos", "emvos")
 
 

@@ -9,8 +9,8 @@ calibrating convolution beside it took (`scripts/calibration.py`). A line under 
 line through its points, in milliseconds and in convolutions: the second is the steadier on a shared machine.
 
 The row with a full long-term memory has 10,000 consolidated elements beside five frames. They are made by as few
-consolidations as their number allows (two at 480 rows, not 79): what a frame reads has the same size, but the peak memory
-is that of these consolidations.
+consolidations as their number allows (two at 480 rows, not 79): what a frame reads has the same size, but the peak
+memory is that of these consolidations.
 """
 
 import sys

@@ -10,7 +10,6 @@ Prints a table and writes JSON. A part that fails is reported, and the others go
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,18 +23,17 @@ import torch
 import torch.distributed as dist
 import tyro
 
+from dataset.sample.sample import CHAIR
 from inference import InferenceConfig, build_segmenter, segment_video
 from model import build_model, load_checkpoint
-from scripts.calibration import seconds
+from scripts.gpu_check_frames import compiled_frames, frames_a_second, from_files
 from scripts.gpu_check_training import short_training, training_speed, training_steps
 from tests.support.golden_clip import clip
 from tests.support.golden_weights import fill_state_dict
 from util.cli import program
-from util.device import peak_memory_bytes, select_device
-from util.files.palette import write_mask
+from util.device import select_device, set_up
 
 ROOT = Path(__file__).resolve().parents[1]
-CHAIR = ROOT / "dataset" / "sample" / "chair"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,48 +110,14 @@ def processes(config: Config, device: torch.device) -> dict[str, Any]:
         dist.destroy_process_group()
 
 
-def frames_a_second(config: Config, device: torch.device) -> dict[str, Any]:
-    """Measure XMem's ordinary and memory frames at 854x480 by the number of objects: the network alone."""
-    height, width = (96, 160) if config.quick else (480, 854)
-    count, out = 5 if config.quick else 50, {}
-    model = build_model("xmem", config.size)
-    for objects in (1, 3) if config.quick else (1, 3, 5, 10):
-        segmenter = build_segmenter(model, InferenceConfig(), device)
-        image = torch.randn(3, height, width, device=device)
-        mask = torch.zeros(height, width, dtype=torch.int64)
-        for i in range(objects):
-            mask[height // 4 : height // 2, i * width // objects : (2 * i + 1) * width // (2 * objects)] = i + 1
-        segmenter.step(image, mask)
-        for _ in range(count // 2):
-            segmenter.step(image)
-        taken = seconds(device, lambda segmenter=segmenter, image=image: [segmenter.step(image) for _ in range(count)])  # type: ignore[misc]
-        out[f"{objects} objects"] = count / taken
-    return {**out, "peak MB": peak_memory_bytes(device) / 2**20, "passed": True}
-
-
-def from_files(config: Config, device: torch.device) -> dict[str, Any]:
-    """Measure the packaged clip from its files to PNGs, with the network in the box, after one time to warm up."""
-    frames, masks = next(CHAIR.glob("JPEGImages/*")), next(CHAIR.glob("Annotations/*"))
-    model, stop = load_checkpoint("box", device), 6 if config.quick else None
-    for _ in segment_video(model, frames, masks, 240, device=device, stop=4):
-        pass
-    began, count, writing = time.perf_counter(), 0, 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        for frame in segment_video(model, frames, masks, 240, device=device, stop=stop):
-            start = time.perf_counter()
-            write_mask(Path(folder) / f"{frame.name}.png", frame.id_mask)
-            writing, count = writing + time.perf_counter() - start, count + 1
-    taken = time.perf_counter() - began
-    return {"frames a second": count / taken, "share of writing": writing / taken, "passed": count > 0}
-
-
 PARTS: dict[str, Callable[[Config, torch.device], dict[str, Any]]] = {
     "parity": parity,
     "precisions": precisions,
     "training_steps": lambda _, device: training_steps(device),
     "processes": processes,
-    "frames_a_second": frames_a_second,
-    "from_files": from_files,
+    "frames_a_second": lambda config, device: frames_a_second(device, config.quick),
+    "compiled_frames": lambda config, device: compiled_frames(device, config.quick),
+    "from_files": lambda config, device: from_files(device, config.quick),
     "training_speed": lambda config, device: training_speed(device, config.quick),
 }
 
@@ -169,6 +133,7 @@ def main(config: Config) -> None:
     unknown = sorted(set(config.only) - set(PARTS))
     if unknown:
         raise ValueError(f"--only {' '.join(unknown)}: expected some of {', '.join(PARTS)}.")
+    set_up(device, fixed_sizes=device.type == "cuda")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     report: dict[str, Any] = {"device": name, "torch": torch.__version__, "quick": config.quick, "parts": {}}
     parts = dict(PARTS)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from model.layers.decoder import FusingDecoder
 from model.layers.encoders import ValueEncoder
 
+BACKEND = "inductor"
+
 
 class CompiledPart(nn.Module):
     """A part of a network that is compiled when it is first called; for inference."""
@@ -21,7 +23,7 @@ class CompiledPart(nn.Module):
         """Wrap a part; it must have its weights, layout and mode."""
         super().__init__()
         self.part = part
-        self._compiled = torch.compile(part)
+        self._compiled = torch.compile(part, backend=BACKEND)
 
     def forward(self, *inputs: Any) -> Any:
         """Call the part: tensors of an image [B,C,H,W], of its objects [B,O,C,H,W], and others."""

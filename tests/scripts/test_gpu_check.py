@@ -1,12 +1,14 @@
 """The check of a GPU: its parts run on a CPU, and a part that fails is said without ending the others."""
 
+import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from scripts import gpu_check, gpu_check_training
+from model.fast import compiled
+from scripts import gpu_check, gpu_check_frames, gpu_check_training
 from scripts.gpu_check import Config, main
 
 
@@ -43,6 +45,29 @@ def test_training_is_measured_beside_the_rate_of_a_matrix_product(tmp_path: Path
     assert found["bf16 TFLOP/s"] > 0
     for name in ("xmem", "stcn"):
         assert found[f"{name} eager clips a second"] > 0 and found[f"{name} share of the matrix rate"] > 0
+
+
+def test_compiled_frames_are_measured_beside_eager_ones(tmp_path: Path) -> None:
+    main(Config(device="cpu", quick=True, only=("compiled_frames",), output=tmp_path / "a.json"))
+    found = json.loads((tmp_path / "a.json").read_text())["parts"]["compiled_frames"]
+    names = [f"{objects} objects {word}" for objects in (1, 3) for word in ("eager", "compiled", "ready after")]
+    assert found["passed"] and min(found[name] for name in names) > 0
+    assert compiled.BACKEND == "inductor"
+
+
+def test_without_a_compiler_eager_frames_are_measured_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_check_frames, "frame_rate", lambda *_, compile=False: (2.0, float(compile)))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    found = gpu_check_frames.compiled_frames(torch.device("cpu"), quick=False)
+    assert found == {
+        "compiled": "left out, no C++ compiler here",
+        "1 objects eager": 2.0,
+        "5 objects eager": 2.0,
+        "passed": True,
+    }
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert gpu_check_frames.missing_compiler(torch.device("cuda")) == "no Triton here"
 
 
 @pytest.mark.parametrize(("losses", "passed"), [([4.0, 3.0, 2.0], True), ([2.0, 2.5, 3.0], False)])

@@ -40,12 +40,12 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count the graphs of each compiled part, by its class; they run as they are."""
     usual, counts = torch.compile, Counter[str]()
 
-    def counting(part: nn.Module) -> Callable[..., Any]:
-        def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+    def counting(part: nn.Module, backend: str) -> Callable[..., Any]:
+        def counted(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
             counts[type(part).__name__] += 1
             return graph.forward
 
-        return usual(part, backend=backend)
+        return usual(part, backend=counted)
 
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()

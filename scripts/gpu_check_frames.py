@@ -1,0 +1,95 @@
+"""The parts of scripts/gpu_check.py that measure the speed of segmenting."""
+
+import importlib.util
+import os
+import shutil
+import tempfile
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from dataset.sample.sample import CHAIR
+from inference import InferenceConfig, build_segmenter, segment_video
+from model import build_model, load_checkpoint
+from model.fast import compiled
+from scripts.benchmark_peer import boxes
+from scripts.calibration import seconds
+from util.device import peak_memory_bytes, synchronize
+from util.files.palette import write_mask
+
+
+def frames_a_second(device: torch.device, quick: bool) -> dict[str, Any]:
+    """Measure XMem's frames at 854x480 by the number of objects, every fifth a memory frame: the network alone."""
+    rates = {f"{objects} objects": frame_rate(device, quick, objects)[0] for objects in object_counts(quick)}
+    return {**rates, "peak MB": peak_memory_bytes(device) / 2**20, "passed": True}
+
+
+def compiled_frames(device: torch.device, quick: bool) -> dict[str, Any]:
+    """Measure the same with encoders and decoder eager and compiled, and the seconds until compiled ones are ready.
+
+    Without a compiler the compiled ones are left out, and the part says so. A quick check on a CPU compiles with
+    torch's `eager` backend, which traces graphs and runs them as they are: code for them takes minutes there.
+    """
+    traces = quick and device.type == "cpu"
+    missing = None if traces else missing_compiler(device)
+    out: dict[str, Any] = {} if missing is None else {"compiled": f"left out, {missing}"}
+    backend: AbstractContextManager[Any] = patch.object(compiled, "BACKEND", "eager") if traces else nullcontext()
+    for objects in (1, object_counts(quick)[-1] if quick else 5):
+        out[f"{objects} objects eager"], _ = frame_rate(device, quick, objects)
+        if missing is None:
+            with backend:
+                rate, ready = frame_rate(device, quick, objects, compile=True)
+            out |= {f"{objects} objects compiled": rate, f"{objects} objects ready after": ready}
+    return {**out, "passed": True}
+
+
+def object_counts(quick: bool) -> tuple[int, ...]:
+    """Return the numbers of objects that are measured."""
+    return (1, 3) if quick else (1, 3, 5, 10)
+
+
+def missing_compiler(device: torch.device) -> str | None:
+    """Return what torch.compile wants for a device and is not there, or None."""
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        return "no Triton here"
+    names = [os.environ.get("CXX", ""), "c++", "g++", "clang++"]
+    return None if any(name and shutil.which(name) for name in names) else "no C++ compiler here"
+
+
+def frame_rate(device: torch.device, quick: bool, objects: int, compile: bool = False) -> tuple[float, float]:
+    """Return frames a second of a random XMem, and the seconds that the first frames took."""
+    height, width, count = (96, 160, 5) if quick else (480, 854, 50)
+    model = build_model("xmem", "tiny" if quick else "base")
+    segmenter = build_segmenter(model, InferenceConfig(compile=compile), device)
+    image = torch.randn(3, height, width, device=device)
+
+    def segment(frames: int) -> None:
+        for _ in range(frames):
+            segmenter.step(image)
+
+    began = time.perf_counter()
+    segmenter.step(image, boxes(objects, height, width))
+    segment(max(count // 2, 5))  # a memory frame among them
+    synchronize(device)
+    ready = time.perf_counter() - began
+    return count / seconds(device, lambda: segment(count)), ready
+
+
+def from_files(device: torch.device, quick: bool) -> dict[str, Any]:
+    """Measure the packaged clip from its files to PNGs, with the network in the box, after one time to warm up."""
+    frames, masks = next(CHAIR.glob("JPEGImages/*")), next(CHAIR.glob("Annotations/*"))
+    model, stop = load_checkpoint("box", device), 6 if quick else None
+    for _ in segment_video(model, frames, masks, 240, device=device, stop=4):
+        pass
+    began, count, writing = time.perf_counter(), 0, 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for frame in segment_video(model, frames, masks, 240, device=device, stop=stop):
+            start = time.perf_counter()
+            write_mask(Path(folder) / f"{frame.name}.png", frame.id_mask)
+            writing, count = writing + time.perf_counter() - start, count + 1
+    taken = time.perf_counter() - began
+    return {"frames a second": count / taken, "share of writing": writing / taken, "passed": count > 0}

@@ -26,7 +26,7 @@ from inference.segmenter import build_segmenter
 from model import box
 from model.weights import load_checkpoint
 from util.cli import run
-from util.device import select_device
+from util.device import select_device, set_up
 from util.files.hub import local_checkpoint
 
 if TYPE_CHECKING:
@@ -132,12 +132,14 @@ def import_uvicorn():  # type: ignore[no-untyped-def]
 
 
 def load(config: WebConfig) -> "Network":
-    """Load the network."""
+    """Load the network, in the thread that will run it: a GPU is the current one of a thread."""
     from inference.web.worker import Network
 
     path = local_checkpoint(box.checkpoint_path(config.checkpoint))
     origin = digest(path)  # first, since it names a missing file
-    segmenter = build_segmenter(load_checkpoint(path), InferenceConfig(), select_device(config.device))
+    device = select_device(config.device)
+    set_up(device, fixed_sizes=False)  # films and numbers of objects change as the user likes
+    segmenter = build_segmenter(load_checkpoint(path), InferenceConfig(), device)
     return Network(name=path.stem, origin=origin, segmenter=segmenter)
 
 

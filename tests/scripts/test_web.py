@@ -2,10 +2,14 @@
 
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 
 import pytest
+import torch
 
+from inference.web.events import Events
+from inference.web.worker import Worker
 from scripts import web
 from util.cli import run
 
@@ -42,3 +46,16 @@ def test_a_port_that_is_taken() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"can't listen on 127.0.0.1 port {port}"):
             web.listen("127.0.0.1", port)
+
+
+def test_the_device_is_set_up_in_the_thread_that_runs_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, bool, str]] = []
+
+    def note(device: torch.device, *, fixed_sizes: bool) -> None:
+        calls.append((device.type, fixed_sizes, threading.current_thread().name))
+
+    monkeypatch.setattr(web, "set_up", note)
+    worker = Worker(lambda: web.load(web.WebConfig(device="cpu")), Events())
+    worker.close()
+    assert worker.status["phase"] == "idle"
+    assert calls == [("cpu", False, "network")]

@@ -75,6 +75,23 @@ def id_mask(prob_LHW: Tensor, object_ids: list[int]) -> np.ndarray:
     return LateIds(prob_LHW, object_ids).get()
 
 
+def most_likely(prob_LHW: Tensor) -> Tensor:
+    """Return which of its probabilities is each pixel's largest, the first of equal ones: [H,W] uint8.
+
+    More than 256 maps give int64.
+    """
+    if len(prob_LHW) > 256:
+        return prob_LHW.argmax(dim=0)
+    if prob_LHW.device.type != "cpu":
+        return prob_LHW.argmax(dim=0).byte()
+    # PyTorch's argmax over the first dimension runs pixel by pixel on a CPU, and takes up to fifty times as long.
+    best, place = prob_LHW[0], torch.zeros(prob_LHW.shape[1:], dtype=torch.uint8)
+    for position, prob in enumerate(prob_LHW[1:], start=1):
+        place = torch.maximum(place, (prob > best).view(torch.uint8) * position)
+        best = torch.maximum(best, prob)
+    return place
+
+
 class LateIds:
     """The ids of a frame, which a GPU may still be computing."""
 
@@ -90,10 +107,7 @@ class LateIds:
                 f"received {list(prob_LHW.shape)}"
             )
         self._table = np.array(ids, dtype=np.uint8 if max(ids) <= 255 else np.uint16)
-        place = prob_LHW.argmax(dim=0)
-        if place.device.type == "cuda" and len(ids) <= 256:
-            place = place.byte()  # an eighth of the bytes to copy
-        self._place = Download(place)
+        self._place = Download(most_likely(prob_LHW))
 
     def get(self) -> np.ndarray:
         """Wait for the frame and return its ids, [H,W] uint8 or uint16."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference.inputs import MAX_ID, check_image, check_known, given_objects, id_mask
+from inference.inputs import MAX_ID, check_image, check_known, given_objects, id_mask, most_likely
 
 CPU = torch.device("cpu")
 MASK = torch.tensor([[0, 7, 7], [3, 0, 7]])
@@ -61,3 +61,12 @@ def test_unknown_objects_and_maps() -> None:
         check_known([4, 2, 3], [2])
     with pytest.raises(ValueError, match=r"expected \[2,H,W\] \(background and 1 objects\), received \[3, 1, 1\]"):
         id_mask(torch.zeros(3, 1, 1), [8])
+
+
+@pytest.mark.parametrize("labels", [1, 2, 3, 11, 256, 300])
+def test_the_likeliest_is_the_first_of_the_largest(labels: int) -> None:
+    # Few different values, so that many are equal.
+    prob = torch.randint(5, (labels, 9, 7), generator=torch.Generator().manual_seed(labels)) / 4
+    place = most_likely(prob)
+    np.testing.assert_array_equal(place, np.argmax(prob.numpy(), axis=0))
+    assert place.dtype == (torch.uint8 if labels <= 256 else torch.int64)

@@ -33,6 +33,7 @@ class Server(ThreadingHTTPServer):
         self.break_after: list[int] = []  # bytes of the next answers before the connection breaks
         self.statuses: list[int] = []  # of the next answers, instead of the file
         self.honours_range = True
+        self.honours_condition = True  # that the file is still the same one
         self.redirect: str | None = None  # where the next requests are sent to
         self.tells_length = True
         self.trickle_s = 0.0  # between two bytes of an answer
@@ -57,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.answered_otherwise():
             return
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and server.honours_range else 0
-        if condition not in (None, server.etag, server.modified):
+        if server.honours_condition and condition not in (None, server.etag, server.modified):
             start = 0
         if start and start >= len(server.content):
             self.send_error(416)

@@ -77,8 +77,12 @@ def test_a_server_that_ignores_ranges(server: Server, tmp_path: Path, caplog: py
     assert "net.pth: the server does not continue, or has another file now: starting over" in caplog.messages
 
 
+@pytest.mark.parametrize("honest", [True, False])
 @pytest.mark.parametrize("etag", ['"v2"', None])
-def test_a_file_that_changed_is_not_joined_to_the_old_one(server: Server, tmp_path: Path, etag: str | None) -> None:
+def test_a_file_that_changed_is_not_joined_to_the_old_one(
+    server: Server, tmp_path: Path, etag: str | None, honest: bool
+) -> None:
+    server.honours_condition = honest
     if etag is None:
         server.etag, server.modified = None, "Mon, 01 Jan 2024 00:00:00 GMT"
     server.break_after = [300_000, 0, 0, 0]

@@ -112,10 +112,12 @@ def peak_after_12_frames(config: Config, name: str, objects: int) -> dict[str, f
 
 
 def beside_released(config: Config, folder: Path) -> None:
-    """Print the rows of XMem beside the released code's."""
+    """Print the rows of XMem beside the released code's; ValueError where none of them is chosen."""
     device = select_device(config.device)
     precision = resolve_precision(device, config.precision)
     objects = [count for name, count in rows(config) if name == "xmem"]
+    if not objects:
+        raise ValueError("--against runs xmem alone: choose its rows, --only xmem:1 xmem:3")
     shape = {"height": config.height, "width": config.width}
     print_rows(folder, objects, config.repeats, **shape, device=str(device), precision=precision)
 

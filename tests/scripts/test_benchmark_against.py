@@ -59,6 +59,8 @@ def test_a_folder_that_is_not_the_released_code_is_refused(tmp_path: Path) -> No
     )
     with pytest.raises(ValueError, match=expected):
         main(Config(against=tmp_path))
+    with pytest.raises(ValueError, match="--against runs xmem alone: choose its rows"):
+        main(Config(against=tmp_path, only=["stcn:1"]))
 
 
 def test_frames_are_asked_for_in_turns() -> None:

@@ -8,14 +8,23 @@ import torch
 
 import train
 from dataset.train.loader import build_loader
-from model.training.optim import (
-    RunningMean,
-)
+from model.training.optim import RunningMean
+from model.training.state import progress
 from tests.support.runs import small_run
 from util.config.train import OptimConfig
 
 CPU = torch.device("cpu")
 OPTIM = OptimConfig(optimizer="adam", lr=1.0, weight_decay=0.0)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "step", "seconds", "share"), [(0.0, 25, 1e9, 0.25), (2.0, 25, 60, 0.5), (2.0, 75, 60, 0.75)]
+)
+def test_a_run_is_over_by_steps_or_by_the_clock(
+    minutes: float, step: int, seconds: float, share: float, tmp_path: Path
+) -> None:
+    run = small_run(tmp_path, iterations=100, max_minutes=minutes)
+    assert progress(run, step, seconds) == pytest.approx(share)
 
 
 def test_layouts_of_weights(root: Path) -> None:

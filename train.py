@@ -24,7 +24,7 @@ if __name__ == "__main__":  # a typo is answered before PyTorch is imported, whi
 import torch
 from torch import Tensor
 
-from dataset.clip import ClipBatch
+from dataset.clip import ClipBatch, most_boxes
 from dataset.train.loader import build_loader, find_sources, read_batches
 from dataset.train.sampling import GapSchedule, Shard
 from inference.matches.picture import clip_match_picture
@@ -146,10 +146,8 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
                 following, fault = load_parts(batches, config.accumulate if state.step + 1 < config.iterations else 0)
             answer = distributed.ask_largest(word)
 
-            # Step: on this process's clips, in as many parts as its memory needs. Processes compare objects with each
-            # other's, for which each has as many boxes.
-            parts = [part.pad_boxes(int(boxes)) for part in parts]
-            values, output = train_step(state, parts, config)
+            # Step: on this process's clips, in as many parts as its memory needs, with as many boxes as any process has.
+            values, output = train_step(state, [part.pad_boxes(int(boxes)) for part in parts], config)
             metrics.add(state.step, values, [part.names for part in parts], sum(part.redraws for part in parts))
 
             # Stop: every process must end at the same step: the longest clock and any signal until they asked count.
@@ -187,11 +185,6 @@ def load_parts(batches: Iterator[ClipBatch], count: int) -> tuple[list[ClipBatch
         return [next(batches) for _ in range(count)], None
     except (ValueError, OSError) as error:
         return [], error
-
-
-def most_boxes(parts: Sequence[ClipBatch]) -> int:
-    """Return the largest number of boxes that a part of a step has in a frame."""
-    return max((part.boxes for part in parts), default=0)
 
 
 def keep_the_last_step(state: TrainState, config: TrainConfig, log: MetricLog | None, metrics: StepMetrics) -> None:

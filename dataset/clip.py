@@ -129,6 +129,11 @@ class ClipBatch:
         return (self.labels_BTHW[:, :1] == ids[:, None, None]).float()
 
 
+def most_boxes(parts: Sequence[ClipBatch]) -> int:
+    """Return the largest number of boxes that a part of a step has of a frame; 0 of none."""
+    return max((part.boxes for part in parts), default=0)
+
+
 def collate(clips: Sequence[Clip], slots: int = 0) -> ClipBatch:
     """Join clips into a batch, padded to the largest number of objects, or to `slots` if that is more.
 

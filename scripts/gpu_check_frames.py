@@ -82,7 +82,7 @@ def frame_rate(device: torch.device, quick: bool, objects: int, compile: bool = 
 def from_files(device: torch.device, quick: bool) -> dict[str, Any]:
     """Measure the packaged clip from its files to PNGs, with the network in the box, after one time to warm up."""
     frames, masks = next(CHAIR.glob("JPEGImages/*")), next(CHAIR.glob("Annotations/*"))
-    model, stop = load_checkpoint("box", device), 6 if quick else None
+    model, stop = load_checkpoint("box", device), 4 if quick else None
     for _ in segment_video(model, frames, masks, 240, device=device, stop=4):
         pass
     began, count, writing = time.perf_counter(), 0, 0.0

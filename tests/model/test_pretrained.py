@@ -86,7 +86,11 @@ def test_the_files_are_those_of_torchvision() -> None:
 
 
 def test_without_weights_training_stops_and_says_both_ways_on(
-    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    files: list[Path],
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     both = (
         "Give torchvision's files with --imagenet_weights resnet50.pth resnet18.pth, or start from random weights "
@@ -102,7 +106,7 @@ def test_without_weights_training_stops_and_says_both_ways_on(
     assert torch.equal(model.key_encoder.conv1.weight, before)
     with pytest.raises(ValueError, match="none of .*r18.pth holds torchvision's ResNet-50. Give"):
         load_imagenet(model, ENCODERS, files[:1])
-    words = ["--model", "stcn", "--stage", "2", "--dataset", "sample", "--sample_root", str(tmp_path / "sample")]
+    words = ["--model", "stcn", "--stage", "2", "--dataset", "davis", "--davis_root", str(root)]
     words += ["--num_workers", "0", "--output", str(tmp_path / "run"), "--device", "cpu", "--ocl_objects", "manual"]
     message = error_of(lambda: train.command_line([*words, "--imagenet_weights", "/nowhere/a.pth"]), capsys)
     assert message.startswith("error: no ImageNet weights (ResNet-50)") and message.endswith(both)

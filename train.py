@@ -146,7 +146,7 @@ def fit(state: TrainState, batches: Iterator[ClipBatch], config: TrainConfig, st
                 following, fault = load_parts(batches, config.accumulate if state.step + 1 < config.iterations else 0)
             answer = distributed.ask_largest(word)
 
-            # Step: on this process's clips, in as many parts as its memory needs, with as many boxes as any process has.
+            # Step: on this process's clips, in as many parts as its memory needs; boxes are padded as everywhere else.
             values, output = train_step(state, [part.pad_boxes(int(boxes)) for part in parts], config)
             metrics.add(state.step, values, [part.names for part in parts], sum(part.redraws for part in parts))
 

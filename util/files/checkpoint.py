@@ -36,6 +36,10 @@ _OTHER_FILES = {
     b"<?xml": "an XML page, such as a file host's error answer: download it again",
 }
 _PLAIN = (bool, int, float, str, type(None))
+_SCRIPT = (
+    "is a TorchScript archive, a program with its weights. Expected weights only: where you trust it, save those with "
+    "torch.save(torch.jit.load(FILE).state_dict(), NEW_FILE)"
+)
 
 
 def read_checkpoint(path: AnyPath) -> dict[str, Any]:
@@ -61,6 +65,8 @@ def read_checkpoint(path: AnyPath) -> dict[str, Any]:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno != errno.EINVAL):
             raise
         raise ValueError(f"checkpoint {path} {_explain(path, head, error)}") from error
+    if isinstance(payload, torch.jit.ScriptModule):  # older versions of PyTorch load it all the same
+        raise ValueError(f"checkpoint {path} {_SCRIPT}")
     if not isinstance(payload, dict):
         raise ValueError(
             f"checkpoint {path} holds a {type(payload).__name__}. Expected a dictionary: a state dict of weights, or "
@@ -127,10 +133,7 @@ def _explain(path: Path, head: bytes, error: Exception) -> str:
     """Say what is wrong with a file that did not load, and what to do."""
     text = str(error)
     if "TorchScript" in text:
-        return (
-            "is a TorchScript archive, a program with its weights. Expected weights only: where you trust it, save "
-            "those with torch.save(torch.jit.load(FILE).state_dict(), NEW_FILE)"
-        )
+        return _SCRIPT
     foreign = foreign_object(path) if isinstance(error, pickle.UnpicklingError) else None
     if foreign is not None and is_code(foreign):
         return (

@@ -34,7 +34,7 @@ def test_written_ids_are_read_again(tmp_path: Path, ids: list[int]) -> None:
     assert np.array_equal(read, mask)
     assert read.dtype == (np.uint16 if max(ids) > 255 else np.uint8)
     with Image.open(tmp_path / "m.png") as image:
-        assert image.mode == ("P" if max(ids) <= 255 else "I;16")
+        assert image.mode in (("P",) if max(ids) <= 255 else ("I;16", "I"))  # by the version of Pillow
         if image.mode == "P":
             assert image.getpalette() == davis_palette().ravel().tolist()
 

@@ -1,16 +1,19 @@
 """Clips and batches of clips."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from dataset.clip import Clip, collate
+from dataset.clip import Clip, collate, most_boxes
+from tests.support.paired_batches import compare
 
 
 def make_clip(objects: int, size: int = 4, name: str = "a", seed: int = 1) -> Clip:
     pixels = torch.arange(2 * size * size * 3).remainder(256).to(torch.uint8)
     return Clip(
         images_T3HW=pixels.reshape(2, size, size, 3).permute(0, 3, 1, 2),
-        labels_THW=torch.arange(2 * size * size).remainder(objects + 1).to(torch.uint8).reshape(2, size, size),
+        labels_THW=(torch.arange(2 * size * size) // 3).remainder(objects + 1).to(torch.uint8).reshape(2, size, size),
         objects=objects,
         matrices_T33=torch.eye(3).expand(2, 3, 3),
         warped_T=torch.tensor([False, True]),
@@ -31,6 +34,16 @@ def test_collate_pads_to_the_largest_number_of_objects() -> None:
     assert masks.shape == (2, 3, 4, 4) and masks.dtype == torch.float32
     assert torch.equal(masks[1, 2], (clips[1].labels_THW[0] == 3).float())
     assert masks[0, 1:].sum() == 0
+
+
+def test_boxes_are_padded_where_clips_are_compared() -> None:
+    boxes, ids = torch.tensor([0.0, 0.0, 2.0, 3.0]).expand(1, 2, 1, 4), [[[7], [0]]]
+    alone, compared = collate([make_clip(1)]), collate([replace(make_clip(1), compared=compare([0], [1], boxes, ids))])
+    assert alone.pad_boxes(3) is alone and most_boxes([]) == most_boxes([alone]) == 0
+    padded = compared.pad_boxes(3)
+    assert (most_boxes([compared]), most_boxes([alone, padded, compared])) == (1, 3)
+    assert padded.compared is not None and padded.compared.box_ids_B2N.tolist() == [[[7, -1, -1], [0, -1, -1]]]
+    assert torch.equal(padded.compared.boxes_B2N4[:, :, :1], boxes) and not padded.compared.boxes_B2N4[:, :, 1:].any()
 
 
 def test_images_stay_channels_last_for_convolutions() -> None:

@@ -169,6 +169,7 @@ def test_validation_keeps_the_best_weights_and_changes_nothing(root: Path, tmp_p
     assert torch.equal(first["rng"], second["rng"])
     figures = {line["step"]: line["validation/J&F"] for line in lines(validated) if "validation/J&F" in line}
     assert list(figures) == [2, 3] and second["best"] == max(figures.values())
+    assert second["validated"] == 3, "a run that is resumed would validate once more"
     best = read_checkpoint(validated / "best.pth")
     assert best["figures"]["J&F"] == second["best"] and "optimizer" not in best
     assert load_checkpoint(validated / "best.pth").config.size == "tiny"

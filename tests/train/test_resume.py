@@ -76,8 +76,9 @@ def test_a_signal_saves_and_the_run_goes_on_later(
     assert [line["step"] for line in lines(folder)] == [2, 4]
 
 
+@pytest.mark.parametrize("within", ["0", "3"])
 def test_a_chain_of_stages_hands_weights_on_and_resumes(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    within: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pictures, folder = tmp_path / "static", tmp_path / "run"
     pictures.mkdir()
@@ -88,22 +89,23 @@ def test_a_chain_of_stages_hands_weights_on_and_resumes(
     real = train.train_step
 
     def interrupted(state: Any, parts: Any, config: TrainConfig) -> Any:
-        if config.stage == "3":
+        if config.stage == within:
             os.kill(os.getpid(), signal.SIGTERM)
         return real(state, parts, config)
 
     monkeypatch.setattr(train, "train_step", interrupted)
     with caplog.at_level("INFO"), pytest.raises(SystemExit):
         train.command_line(words)
+    monkeypatch.setattr(train, "train_step", real)
+    with caplog.at_level("INFO"):
+        train.command_line(["--resume", str(folder)])
     assert "the value encoder grows from 4 to 5 input channels" in caplog.text
     assert "BatchNorm trains" in caplog.text and "BatchNorm keeps its statistics" in caplog.text
-    monkeypatch.setattr(train, "train_step", real)
-    train.command_line(["--resume", str(folder)])
     steps = {stage: read_checkpoint(folder / stage / "last.pth") for stage in ("stage0", "stage3")}
     assert [(saved["stage"], saved["step"]) for saved in steps.values()] == [("0", 2), ("3", 2)]
     assert steps["stage0"]["network"]["value_encoder.conv1.weight"].shape[1] == 4
     assert steps["stage3"]["network"]["value_encoder.conv1.weight"].shape[1] == 5
-    assert [line["step"] for line in lines(folder / "stage3")] == [1, 2]
+    assert [line["step"] for line in lines(folder / f"stage{within}")] == [1, 2]
 
 
 def test_what_cannot_be_resumed(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

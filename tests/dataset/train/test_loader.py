@@ -1,6 +1,9 @@
-"""Bad files in the middle of training: named, or skipped by rule."""
+"""Bad files in the middle of training: named, or skipped by rule; and the processes that load."""
 
 import logging
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +20,7 @@ from dataset.train.loader import BadSampleError, build_loader, load_clip, read_b
 from dataset.train.videos import find_videos
 from tests.support.bombs import write_bomb, write_jpeg_bomb
 from tests.support.paths import ROOT
-from tests.support.runs import ENVIRONMENT, video_augmentation, video_clip
+from tests.support.runs import ENVIRONMENT, small_run, video_augmentation, video_clip
 from tests.support.toy_videos import write_davis
 from util.config.data import DataConfig
 from util.config.presets import preset
@@ -86,6 +89,21 @@ def test_a_program_ends_though_its_loader_is_still_there(root: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, str(root)], cwd=ROOT, env=ENVIRONMENT, timeout=120)
     assert done.returncode == 0
+
+
+def test_workers_go_on_when_a_cluster_ends_all_processes(root: Path) -> None:
+    # The training process ends its step first, for which it needs its clips.
+    run = small_run(root, iterations=20)
+    others = multiprocessing.active_children()
+    data = replace(run.data, num_workers=1, on_bad_sample="skip")
+    batches = read_batches(build_loader(replace(run, data=data), torch.device("cpu")))
+    next(batches)
+    (worker,) = [process for process in multiprocessing.active_children() if process not in others]
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGTERM)
+    os.kill(worker.pid, signal.SIGINT)
+    assert len(list(batches)) == 19
+    assert not worker.is_alive()
 
 
 def test_a_data_set_without_a_good_clip_is_given_up(root: Path) -> None:

@@ -245,7 +245,8 @@ def build_segmenter(
     target = torch.device(device) if device is not None else next(model.parameters()).device
     family = find_network(model.config.name).family
     settings = config or InferenceConfig()
-    network = for_inference(model, target, half_type(resolve_precision(target, settings.precision)))
+    dtype = half_type(resolve_precision(target, settings.precision))
+    network = for_inference(model, target, dtype, compiled=settings.compile)
     if settings.compile:
         compile_parts(network, family.compiled)
     return SEGMENTERS[family.name](network, settings, target)

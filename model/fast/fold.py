@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.fast.derived import Derived
+from model.fast.frozen import frozen_conv
 from model.fast.layout import starts_cost
 
 
@@ -28,28 +29,14 @@ def pairs(module: nn.Module) -> list[tuple[nn.Module, str, str]]:
     return found
 
 
+@torch.no_grad()
 def fold_for_good(module: nn.Module) -> None:
     """Replace every pair by one convolution with new weights, in place, for a network in eval mode."""
     for parent, conv, norm in pairs(module):
-        setattr(parent, conv, _one_of(getattr(parent, conv), getattr(parent, norm)))
+        plain = getattr(parent, conv)
+        weight, bias = FoldedConv(plain, getattr(parent, norm)).derive()
+        setattr(parent, conv, frozen_conv(weight, bias, like=plain))
         setattr(parent, norm, nn.Identity())
-
-
-@torch.no_grad()
-def _one_of(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    weight, bias = FoldedConv(conv, norm).derive()
-    sizes = (
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,
-        conv.stride,
-        conv.padding,
-        conv.dilation,
-        conv.groups,
-    )
-    both = nn.Conv2d(*sizes, device="meta")  # type: ignore[arg-type]
-    both.weight, both.bias = nn.Parameter(weight, requires_grad=False), nn.Parameter(bias, requires_grad=False)
-    return both.eval()
 
 
 def multiply(weights: Sequence[Tensor], scales: Sequence[Tensor]) -> list[Tensor]:

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from model.fast.split import SplitConv
 from model.layers.blocks import UpsampleBlock
 
 # What autocast computes in half precision; all others keep their weights.
@@ -25,19 +24,10 @@ def cast_for_good(network: nn.Module, dtype: torch.dtype) -> None:
                 half = weight.detach().to(dtype)
                 half = half.contiguous(memory_format=layout) if half.ndim == 4 else half
                 layer._parameters[name] = nn.Parameter(half, requires_grad=False)
-        if isinstance(layer, SplitConv):
-            layer._held = tuple(part.contiguous(memory_format=layout) for part in layer.derive())
 
 
 class HalfUpsampleBlock(UpsampleBlock):
     """An `UpsampleBlock` that interpolates half precision as it is; autocast would go to fp32, at twice the size."""
-
-    @classmethod
-    def of(cls, block: UpsampleBlock) -> "HalfUpsampleBlock":
-        """Take a block's modules over."""
-        new = cls.__new__(cls)
-        new.__dict__.update(block.__dict__)
-        return new
 
     def enlarge(self, x: Tensor) -> Tensor:
         """Double height and width of [N,C,H,W] bilinearly; the sums run in fp32 all the same."""

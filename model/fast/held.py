@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.fast.derived import Derived
+from model.fast.recast import recast
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
@@ -39,10 +40,7 @@ KINDS: dict[type[nn.Module], type[Derived]] = {nn.Conv2d: HeldConv, nn.Linear: H
 
 def held(layer: nn.Module) -> nn.Module:
     """Return the layer of `KINDS` that takes the parameters of a plain layer over."""
-    kind = KINDS[type(layer)]
-    new = kind.__new__(kind)
-    new.__dict__.update(layer.__dict__)
-    return new
+    return recast(layer, KINDS[type(layer)])
 
 
 def _parameters(layer: nn.Conv2d | nn.Linear) -> tuple[Tensor, ...]:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from model.fast.frozen import frozen_conv
 from model.layers.blocks import concatenate, per_object
 from model.layers.encoders import KeyProjection
 from model.layers.sensory import SensoryUpdater
@@ -18,7 +19,8 @@ class JoinedProjection(KeyProjection):
         new = cls.__new__(cls)
         nn.Module.__init__(new)
         convs = [projection.key_proj, projection.e_proj, projection.d_proj]
-        new.joined = _conv(torch.cat([x.weight for x in convs]), torch.cat([_bias(x) for x in convs]))
+        bias = torch.cat([_bias(x) for x in convs])
+        new.joined = frozen_conv(torch.cat([x.weight for x in convs]), bias, like=projection.key_proj)
         new.sizes = [x.out_channels for x in convs]
         return new
 
@@ -41,7 +43,7 @@ class JoinedUpdater(SensoryUpdater):
         nn.Module.__init__(new)
         convs = [updater.g16_conv, updater.g8_conv, updater.g4_conv]
         bias = torch.stack([_bias(x) for x in convs]).sum(dim=0)
-        new.joined = _conv(torch.cat([x.weight for x in convs], dim=1), bias)
+        new.joined = frozen_conv(torch.cat([x.weight for x in convs], dim=1), bias, like=updater.g16_conv)
         new.transform = updater.transform
         return new
 
@@ -55,13 +57,3 @@ class JoinedUpdater(SensoryUpdater):
 def _bias(conv: nn.Conv2d) -> Tensor:
     assert conv.bias is not None
     return conv.bias
-
-
-@torch.no_grad()
-def _conv(weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    """Make a convolution of stride 1 that keeps the size."""
-    kernel = weight.shape[-1]
-    conv = nn.Conv2d(weight.shape[1], weight.shape[0], kernel, padding=kernel // 2, device="meta")
-    conv.weight = nn.Parameter(weight.detach(), requires_grad=False)
-    conv.bias = nn.Parameter(bias.detach(), requires_grad=False)
-    return conv.eval()

@@ -5,38 +5,32 @@ at whose head stand the value encoder's and the decoder's fusions. Their weights
 all frames of a clip at once (`SplitBlock.prepare`), the image's part is much faster than frame by frame.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.fast.derived import Derived
+from model.fast.frozen import frozen_conv
 from model.fast.layout import in_layout_of
+from model.fast.recast import recast
 from model.layers.blocks import JointConv, JointResidualBlock, merge_objects, per_object, split_objects
+from util.device import prefers_channels_last
 
 
 class SplitConv(JointConv, Derived):
     """A `JointConv` that convolves image and objects apart."""
 
-    @classmethod
-    def of(cls, conv: JointConv) -> "SplitConv":
-        """Take a convolution's parameters over."""
-        new = cls.__new__(cls)
-        new.__dict__.update(conv.__dict__)
-        return new
-
     def derive(self) -> tuple[Tensor, ...]:
         """Cut the weight into the image's and the objects'."""
-        training = torch.is_grad_enabled()
-        weight = self.weight if training else self.weight.detach()  # a view would still ask for gradients
-        own_channels = self.in_channels - self.image_channels
-        if self.image_first:
-            of_image, own = weight.split((self.image_channels, own_channels), dim=1)
-        else:
-            own, of_image = weight.split((own_channels, self.image_channels), dim=1)
-        if not training:
-            return of_image, own
         # They are used more than once, forwards and backwards: they are copied once.
-        return in_layout_of(self.weight, of_image), in_layout_of(self.weight, own)
+        of_image, own = cut(self)
+        return self.arrange(of_image), self.arrange(own)
+
+    def arrange(self, x: Tensor) -> Tensor:
+        """Return x [N,C,H,W] in the memory layout of the weights."""
+        return in_layout_of(self.weight, x)
 
     def image_part(self, image_BCHW: Tensor) -> Tensor:
         """Convolve the image: a term [B,1,C',H',W'] of every object's result."""
@@ -54,18 +48,43 @@ class SplitConv(JointConv, Derived):
         return self.add_objects(self.image_part(image_BCHW), own_BOCHW)
 
 
+class PartedConv(nn.Module):
+    """A `JointConv` that is two convolutions for good, for inference."""
+
+    def __init__(self, conv: JointConv) -> None:
+        """Copy a convolution's parameters."""
+        super().__init__()
+        of_image, own = cut(conv)
+        self.of_image, self.own = frozen_conv(of_image, conv.bias, like=conv), frozen_conv(own, None, like=conv)
+
+    def arrange(self, x: Tensor) -> Tensor:
+        """Return x [N,C,H,W] in the memory layout of an inference network."""
+        return x.contiguous(memory_format=torch.channels_last) if prefers_channels_last(x.device) else x
+
+    def image_part(self, image_BCHW: Tensor) -> Tensor:
+        """Convolve the image: a term [B,1,C',H',W'] of every object's result."""
+        return self.of_image(image_BCHW).unsqueeze(1)  # type: ignore[no-any-return]
+
+    def add_objects(self, image_part_B1CHW: Tensor, own_BOCHW: Tensor) -> Tensor:
+        """Convolve the objects' own channels, and add the image's part."""
+        return add_to(per_object(self.own, own_BOCHW), image_part_B1CHW)
+
+    def forward(self, image_BCHW: Tensor, own_BOCHW: Tensor) -> Tensor:
+        """Convolve the image's features with every object's own: [B,O,C',H',W']."""
+        return self.add_objects(self.image_part(image_BCHW), own_BOCHW)
+
+
 class SplitBlock(JointResidualBlock):
     """A `JointResidualBlock` whose first convolutions are split; both of its parts of the image may come prepared."""
 
-    conv1: SplitConv  # type: ignore[assignment]
-    downsample: SplitConv  # type: ignore[assignment]
+    conv1: SplitConv | PartedConv  # type: ignore[assignment]
+    downsample: SplitConv | PartedConv  # type: ignore[assignment]
 
     @classmethod
-    def of(cls, block: JointResidualBlock) -> "SplitBlock":
-        """Take a block's modules over."""
-        new = cls.__new__(cls)
-        new.__dict__.update(block.__dict__)
-        new.conv1, new.downsample = SplitConv.of(block.conv1), SplitConv.of(block.downsample)
+    def of(cls, block: JointResidualBlock, conv: Callable[[JointConv], SplitConv | PartedConv]) -> "SplitBlock":
+        """Take a block's modules over; `conv` splits its first convolutions."""
+        new = recast(block, cls)
+        new.conv1, new.downsample = conv(block.conv1), conv(block.downsample)
         return new
 
     def prepare(self, image_BCHW: Tensor) -> Tensor:
@@ -73,17 +92,27 @@ class SplitBlock(JointResidualBlock):
         return torch.cat(self._image_parts(image_BCHW), dim=2)
 
     def _image_parts(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        image = in_layout_of(self.conv1.weight, image_BCHW)
+        image = self.conv1.arrange(image_BCHW)
         return self.conv1.image_part(F.relu(image)), self.downsample.image_part(image)
 
     def forward(self, image: Tensor, own_BOCHW: Tensor) -> Tensor:
         """Apply the block to the image's features [B,C,H,W], or what was prepared of them, and every object's own."""
         part, shortcut = image.chunk(2, dim=2) if image.ndim == 5 else self._image_parts(image)
         batch = own_BOCHW.shape[0]
-        own = split_objects(in_layout_of(self.conv1.weight, merge_objects(own_BOCHW)), batch)
+        own = split_objects(self.conv1.arrange(merge_objects(own_BOCHW)), batch)
         out = self.conv1.add_objects(part, F.relu(own))
         out = per_object(self.conv2, F.relu(out, inplace=not torch.is_grad_enabled()))
         return add_to(out, self.downsample.add_objects(shortcut, own))
+
+
+def cut(conv: JointConv) -> tuple[Tensor, Tensor]:
+    """Return the parts of a weight for the channels of the image, and of the objects."""
+    own_channels = conv.in_channels - conv.image_channels
+    if conv.image_first:
+        of_image, own = conv.weight.split((conv.image_channels, own_channels), dim=1)
+    else:
+        own, of_image = conv.weight.split((own_channels, conv.image_channels), dim=1)
+    return of_image, own
 
 
 def add_to(x: Tensor, y: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -13,7 +14,10 @@ from model.fast.half import HalfUpsampleBlock, cast_for_good
 from model.fast.held import KINDS, held
 from model.fast.join import JoinedProjection, JoinedUpdater
 from model.fast.layout import keep_layouts, starts_cost
-from model.fast.split import SplitBlock, SplitConv
+from model.fast.recast import recast, replace_where
+from model.fast.serial import SerialUpsampleBlock
+from model.fast.split import PartedConv, SplitBlock, SplitConv
+from model.fast.winograd import transform_for_good
 from model.layers.blocks import JointConv, JointResidualBlock, UpsampleBlock
 from model.layers.decoder import UpsamplingDecoder
 from model.layers.encoders import KeyProjection, ValueEncoder
@@ -24,21 +28,29 @@ from util.device import prefers_channels_last
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def for_inference(model: Module, device: torch.device, dtype: torch.dtype = torch.float32) -> Module:
+def for_inference(
+    model: Module, device: torch.device, dtype: torch.dtype = torch.float32, *, compiled: bool = False
+) -> Module:
     """Return a twin of a network for inference on `device`, where the network itself moves.
 
     BatchNorm is part of the convolutions in front of it, what depends on the image alone is computed once for all
-    objects, convolutions that can be one are, and tensors are channels-last. The twin is in eval mode and shares all
-    weights with the network, which stays as it is, save those that BatchNorm is folded into and those that are joined;
-    and in half precision, `dtype`, save those that autocast would otherwise cast for every use.
+    objects, convolutions that can be one are, and tensors are channels-last. On a CPU, in fp32, the decoder's large
+    convolutions are Winograd's, unless its parts will be `compiled`. The twin is in eval mode and shares all weights
+    with the network, which stays as it is, save those that are folded, joined, cut or transformed; and in half
+    precision, `dtype`, save those that autocast would otherwise cast for every use.
     """
     twin = _twin(model.to(device)).eval()
     fold_for_good(twin)
-    _split(twin)
+    _split(twin, PartedConv)
     _join(twin)
     if dtype != torch.float32:
         cast_for_good(twin, dtype)
-        _replace(twin, {UpsampleBlock: HalfUpsampleBlock.of})
+        _recast(twin, UpsampleBlock, HalfUpsampleBlock)
+    elif device.type == "cpu" and not compiled:
+        # Image encoders have narrow convolutions or small maps, and value encoders see but every fifth frame.
+        for decoder in [x for x in twin.modules() if isinstance(x, (UpsamplingDecoder, TwoFrameDecoder))]:
+            transform_for_good(decoder)
+        _recast(twin, UpsampleBlock, SerialUpsampleBlock)
     return twin.to(memory_format=torch.channels_last) if prefers_channels_last(device) else twin  # type: ignore[call-overload,no-any-return]
 
 
@@ -55,7 +67,7 @@ def for_training(unrolled: Module) -> Module:
         if not batch_norm.training:
             setattr(parent, conv, FoldedConv(getattr(parent, conv), batch_norm))
             setattr(parent, norm, nn.Identity())
-    _split(twin)
+    _split(twin, partial(recast, kind=SplitConv))
     keep_layouts(twin)
     if starts_cost(device):
         _hold_plain(twin)
@@ -83,19 +95,22 @@ def _twin(module: Module) -> Module:
     return copy.deepcopy(module, memo=shared)
 
 
-def _split(module: nn.Module) -> None:
-    _replace(module, {JointConv: SplitConv.of, JointResidualBlock: SplitBlock.of})
+def _split(module: nn.Module, conv: Callable[[JointConv], SplitConv | PartedConv]) -> None:
+    _replace(module, JointResidualBlock, partial(SplitBlock.of, conv=conv))
+    _replace(module, JointConv, conv)
 
 
 def _join(module: nn.Module) -> None:
     def of(projection: KeyProjection) -> KeyProjection:
         return projection if projection.d_proj is None else JoinedProjection.of(projection)
 
-    _replace(module, {KeyProjection: of, SensoryUpdater: JoinedUpdater.of})
+    _replace(module, KeyProjection, of)
+    _replace(module, SensoryUpdater, JoinedUpdater.of)
 
 
-def _replace(module: nn.Module, replacements: dict[type[nn.Module], Callable[..., nn.Module]]) -> None:
-    for parent in list(module.modules()):
-        for name, child in parent.named_children():
-            if type(child) in replacements:
-                setattr(parent, name, replacements[type(child)](child))
+def _recast(module: nn.Module, kind: type[nn.Module], to: type[nn.Module]) -> None:
+    _replace(module, kind, partial(recast, kind=to))
+
+
+def _replace(module: nn.Module, kind: type[nn.Module], by: Callable[..., nn.Module]) -> None:
+    replace_where(module, lambda child: type(child) is kind, by)

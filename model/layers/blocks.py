@@ -181,10 +181,12 @@ class UpsampleBlock(nn.Module):
 
     def forward(self, skip_BCHW: Tensor, x_BOCHW: Tensor) -> Tensor:
         """Upsample [B,O,C,H/2,W/2] to [B,O,out,H,W] with the skip features [B,C',H,W]."""
-        up = split_objects(self.enlarge(merge_objects(x_BOCHW)), x_BOCHW.shape[0]) + self.skip_conv(
-            skip_BCHW
-        ).unsqueeze(1)
-        return per_object(self.out_conv, up)
+        return self.merge(self.skip_conv(skip_BCHW), x_BOCHW)
+
+    def merge(self, skip_BCHW: Tensor, x_BOCHW: Tensor) -> Tensor:
+        """Upsample [B,O,C,H/2,W/2] to [B,O,out,H,W] with the convolved skip features [B,C,H,W]."""
+        up = split_objects(self.enlarge(merge_objects(x_BOCHW)), x_BOCHW.shape[0])
+        return per_object(self.out_conv, up + skip_BCHW.unsqueeze(1))
 
     def enlarge(self, x: Tensor) -> Tensor:
         """Double height and width of [N,C,H,W] bilinearly."""

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from model.fast.half import HalfUpsampleBlock
+from model.fast.recast import recast
 from model.fast.twin import for_inference
 from model.layers.blocks import UpsampleBlock
 from tests.support.random_networks import IMAGE, MASK, NAMES, one_pass, random_network
@@ -13,7 +14,7 @@ from tests.support.random_networks import IMAGE, MASK, NAMES, one_pass, random_n
 def test_half_weights_give_what_autocast_gives(name: str) -> None:
     model, cpu = random_network(name), torch.device("cpu")
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    plain, half = for_inference(model, cpu), for_inference(model, cpu, torch.bfloat16)
+    plain, half = for_inference(model, cpu, compiled=True), for_inference(model, cpu, torch.bfloat16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(one_pass(half, IMAGE, MASK), one_pass(plain, IMAGE, MASK), atol=1e-5, rtol=1e-4)
     assert half.decoder.pred.weight.dtype == torch.bfloat16
@@ -25,7 +26,7 @@ def test_half_weights_give_what_autocast_gives(name: str) -> None:
 def test_upsampling_stays_in_half_precision() -> None:
     torch.manual_seed(0)
     plain = UpsampleBlock(3, 4, 5)
-    half, x = HalfUpsampleBlock.of(plain), torch.randn(1, 2, 4, 6, 8)
+    half, x = recast(plain, HalfUpsampleBlock), torch.randn(1, 2, 4, 6, 8)
     skip = torch.randn(1, 3, 12, 16)
     torch.testing.assert_close(half(skip, x), plain(skip, x))
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -1,10 +1,14 @@
 """Joint convolutions and blocks in two parts: the same results and gradients as over the concatenation."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
 
-from model.fast.split import SplitBlock, SplitConv
+from model.fast.recast import recast
+from model.fast.split import PartedConv, SplitBlock, SplitConv
 from model.layers.blocks import JointConv, JointResidualBlock
 
 BOTH = pytest.mark.parametrize("image_first", [True, False])
@@ -33,10 +37,10 @@ def test_split_equals_joint_forwards_and_backwards(kind: str, image_first: bool)
     plain: JointConv | JointResidualBlock
     if kind == "conv":
         plain = JointConv(2, 3, 4, image_first=image_first).double()
-        split = SplitConv.of(plain)
+        split = recast(plain, SplitConv)
     else:
         plain = JointResidualBlock(2, 3, 4, image_first).double()
-        split = SplitBlock.of(plain)  # type: ignore[assignment]
+        split = SplitBlock.of(plain, partial(recast, kind=SplitConv))  # type: ignore[assignment]
     weight = torch.randn(2, 3, 4, 6, 7).double()
     results = []
     for layer in (plain, split):
@@ -47,9 +51,20 @@ def test_split_equals_joint_forwards_and_backwards(kind: str, image_first: bool)
         torch.testing.assert_close(split(image, own.clone()), results[0][0].detach())
 
 
+@BOTH
 @torch.no_grad()
-def test_an_image_may_come_prepared_with_others() -> None:
+def test_a_convolution_cut_for_good_equals_the_joint_one(image_first: bool) -> None:
     image, own = inputs()
-    block = SplitBlock.of(JointResidualBlock(2, 3, 4, True).double())
+    plain = JointConv(2, 3, 4, image_first=image_first, stride=2).double()
+    before = {key: value.clone() for key, value in plain.state_dict().items()}
+    torch.testing.assert_close(PartedConv(plain)(image, own), plain(image, own))
+    torch.testing.assert_close(plain.state_dict(), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", [partial(recast, kind=SplitConv), PartedConv])
+@torch.no_grad()
+def test_an_image_may_come_prepared_with_others(kind: Callable[[JointConv], SplitConv | PartedConv]) -> None:
+    image, own = inputs()
+    block = SplitBlock.of(JointResidualBlock(2, 3, 4, True).double(), kind)
     prepared = block.prepare(image)
     torch.testing.assert_close(block(prepared[1:], own[1:].clone()), block(image, own.clone())[1:])

@@ -13,6 +13,8 @@ shift 3
 train=("${PYTHON:-python}" "$(dirname "$0")/../train.py" --model xmem --size small --stage 2 --dataset davis static
     --davis_root "$davis" --davis_weight 100 --static_root "$bsds")
 
+# The network was trained when keys were compared by distance alone.
+train+=(--pcl_similarity l2)
 # At first what moves little, then more; PCL from 15 % of the run, in full from 40 %.
 "${train[@]}" --output "$output/first" --iterations 1900 --lr 6e-4 "$@"
 # Larger crops and longer clips, in which the memory chooses its frames.

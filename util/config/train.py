@@ -49,9 +49,9 @@ class CorrespondenceConfig:
     """Shares of the run between which the weight rises from 0 to --alpha."""
     pcl_negatives: Literal["intra", "inter", "both"] = "both"
     """Anchors that a position must be told from: of its own clip, of the other clips of the batch, or both."""
-    pcl_similarity: Literal["l2", "network"] = "l2"
-    """How anchors and positions are compared: by distance, or as the network reads memory (XMem: with shrinkage and
-    selection)."""
+    pcl_similarity: Literal["network", "l2"] = "network"
+    """How anchors and positions are compared: as the network reads memory (XMem: with shrinkage and selection), or by
+    distance alone."""
     pcl_anchors: int = 8
     """Rows and columns of the cells of a frame, each of which gives an anchor."""
     pcl_variant: Literal["paper", "released"] = "paper"

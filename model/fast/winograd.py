@@ -127,9 +127,10 @@ def convolve(
     strip = _Strip(x, tile, step, across, relu)
     before, after = x.new_empty(points, step * across * channels), x.new_empty(tile**2, step * across * wide)
     values, products = x.new_empty(points, band * across, channels), x.new_empty(points, band * across, wide)
-    out = None if shortcut is None else shortcut.permute(0, 2, 3, 1)
-    in_place = out is not None and out.is_contiguous() and (height, width) == (tile * down, tile * across)
-    if out is None or not in_place:
+    in_place = shortcut is not None and (height, width) == (tile * down, tile * across)
+    if shortcut is not None and in_place:
+        out = shortcut.permute(0, 2, 3, 1)
+    else:
         out = x.new_empty(count, tile * down, tile * across, wide)
     for image, own in zip(x, out, strict=True):
         tiles = own.view(down, tile, across, tile, wide).permute(1, 3, 0, 2, 4)

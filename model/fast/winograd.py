@@ -1,4 +1,4 @@
-"""3x3 convolutions on a CPU with a half or a quarter of the multiplications, after Winograd.
+"""3x3 convolutions on a CPU with a quarter to a half of the multiplications, after Winograd.
 
 A tile of MxM results depends on a patch of (M+2)x(M+2) pixels. Filter and pixels are taken for polynomials, known by
 their values at M+2 points: those multiply point by point. That is 16 products for four results with M=2, and 36 for
@@ -21,9 +21,8 @@ KERNEL = 3
 # Besides infinity, for tiles of M=2 and M=4.
 POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, math.sqrt(0.5), -math.sqrt(0.5), math.sqrt(2.0), -math.sqrt(2.0))}
 NARROWEST = 256  # channels, in and out: below, the transforms cost about what they save
-WIDE = (
-    512 * 256
-)  # in times out: from here M=2, whose filters are 1.8 times the weight's size; with M=4 they are 4 times
+# In times out: from here M=2, whose filters take 1.8 times the weight's memory; those of M=4 take four times.
+WIDE = 512 * 256
 _BAND = 8  # how often pixels are transformed between two readings of the filters
 
 

@@ -44,6 +44,7 @@ from model import box
 from model.build import build_model
 from model.network import VOSNetwork
 from model.weights import load_checkpoint
+from util.allocator import release_freed_memory
 from util.device import peak_memory_bytes, resolve_precision, select_device, set_up
 from util.files.hub import local_checkpoint
 from util.parallel import distributed
@@ -107,6 +108,8 @@ def segment(
     model, origin = load_model(config)
     sizes = config.scales or (config.size,)
     variants = build_variants(model, sizes, flip=config.flip, config=inference, device=device)
+    del model  # most of its weights were copied
+    release_freed_memory()
 
     # Take stock: results of other settings stop the run, finished videos stay as they are.
     settings = {"network": origin, "sizes": sizes, "enlarge": config.enlarge, "flip": config.flip, **asdict(inference)}
@@ -126,8 +129,7 @@ def segment(
     # Work: each process takes videos with about as many frames in all.
     todo = [video for video in videos if video.name not in results]
     mine = [todo[job] for job in distributed.share([len(video) for video in todo])[distributed.rank()]]
-    kind = bar_kind(shown=distributed.is_main() and bool(mine))
-    with kind(max_value=sum(len(video) for video in mine), fd=CurrentStderr()) as bar:
+    with bar_kind(shown=distributed.is_main() and bool(mine))(max_value=sum(map(len, mine)), fd=CurrentStderr()) as bar:
         done = 0
         for video in mine:
             results[video.name] = segment_one(config, variants, video, output, bar, done)

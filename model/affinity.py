@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.fast.search import k_largest, product_in_rows
+
 # Elements of the similarity that exist at once during inference: queries are processed in blocks of this many. A CPU's
 # allocator gives such a block the same pages again and again, where a larger one would cost page faults every time.
 _BLOCK_ELEMENTS = {"cpu": 1 << 22, "other": 1 << 24}
@@ -178,36 +180,13 @@ def match_lifted(memory_ND: Tensor, query_DP: Tensor, top_k: int | None, bijecti
     block = math.ceil(positions / math.ceil(positions / most)) if not bijective_k else positions  # equal blocks
     with torch.autocast(device_type=device, enabled=False):
         # Queries are rows here: top-k then runs over contiguous memory.
-        scores = (part_DP.T @ memory_ND.T for part_DP in query_DP.split(block, dim=1))
+        scores = (product_in_rows(part_DP.T, memory_ND.T) for part_DP in query_DP.split(block, dim=1))
         if bijective_k:
             scores = (keep_best_queries(scores_PN.T, bijective_k).T.contiguous() for scores_PN in scores)
-        parts = [_top_k(scores_PN, kept) for scores_PN in scores]
+        parts = [k_largest(scores_PN, kept) for scores_PN in scores]
     values, index = parts[0] if len(parts) == 1 else (torch.cat(x) for x in zip(*parts, strict=True))
     assert values.shape == (positions, kept)
     return Match(index, torch.softmax(values, dim=1))
-
-
-def _top_k(scores_PN: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Values and indices of the `k` largest of each row, in any order.
-
-    The columns are cut into `N / g` classes of `g` columns. The `k` best columns lie in the `k` classes with the
-    largest maxima, so only those are searched; with g = sqrt(N / k) both searches are equally small. A GPU searches all
-    columns at once, and would rather start few kernels.
-    """
-    elements = scores_PN.shape[1]
-    group = math.isqrt(elements // k)
-    if group < 2 or scores_PN.device.type == "cuda":
-        values, index = scores_PN.topk(k, dim=1, sorted=False)
-        return values, index
-    classes = elements // group
-    whole = classes * group
-    best_Pk = scores_PN[:, :whole].unflatten(1, (group, classes)).amax(dim=1).topk(k, dim=1, sorted=False).indices
-    device = scores_PN.device
-    members = torch.arange(0, whole, classes, device=device)[:, None]
-    rest = torch.arange(whole, elements, device=device).expand(scores_PN.shape[0], -1)
-    candidates = torch.cat([(best_Pk[:, None, :] + members).flatten(1), rest], dim=1)
-    values, chosen = scores_PN.gather(1, candidates).topk(k, dim=1, sorted=False)
-    return values, candidates.gather(1, chosen)
 
 
 def sparse_readout(match: Match, value_NC: Tensor) -> Tensor:

@@ -33,9 +33,10 @@ from model import build_model
 from scripts.benchmark_against import print_rows
 from scripts.benchmark_peer import boxes
 from scripts.calibration import against_calibration, in_own_process
+from util.allocator import release_freed_memory
 from util.cli import program
 from util.config.choices import Precision
-from util.device import peak_memory_bytes, resolve_precision, select_device
+from util.device import peak_memory_bytes, resolve_precision, select_device, set_up
 
 # The released code on an ordinary 854x480 frame with one frame in memory (torch's FlopCounterMode), by objects.
 RELEASED_GFLOP = {("xmem", 1): 295.4, ("xmem", 3): 646.4, ("xmem", 5): 997.5, ("stcn", 1): 273.3, ("stcn", 3): 554.1}
@@ -78,12 +79,13 @@ def rows(config: Config) -> list[tuple[str, int]]:
 
 
 def start(config: Config, name: str, objects: int, mem_every: int) -> tuple[VOSSegmenter, torch.Tensor]:
-    """Build a segmenter and show it a first frame with `objects` boxes."""
+    """Build a segmenter, as `eval.py` does for one video, and show it a first frame with `objects` boxes."""
     torch.manual_seed(0)
     device = select_device(config.device)
-    segmenter = build_segmenter(
-        build_model(name), InferenceConfig(mem_every=mem_every, precision=config.precision), device
-    )
+    set_up(device, fixed_sizes=True)
+    settings = InferenceConfig(mem_every=mem_every, precision=config.precision)
+    segmenter = build_segmenter(build_model(name), settings, device)
+    release_freed_memory()
     image = torch.randn(3, config.height, config.width, device=device)
     segmenter.step(image, boxes(objects, config.height, config.width))
     return segmenter, image

@@ -26,7 +26,7 @@ from dataset.evaluate.prepare import prepare_image
 from inference import InferenceConfig, build_segmenter
 from model import build_model, load_checkpoint
 from scripts.benchmark_peer import clock
-from util.device import select_device, synchronize
+from util.device import select_device, set_up, synchronize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,9 @@ def main(config: Config) -> None:
     torch.manual_seed(0)
     model = load_checkpoint(config.checkpoint) if config.checkpoint else build_model("xmem", "tiny")
     settings = InferenceConfig(max_long_term_elements=config.max_long_term_elements)
-    segmenter = build_segmenter(model, settings, select_device(config.device))
+    device = select_device(config.device)
+    set_up(device, fixed_sizes=True)  # as `eval.py` does for one video
+    segmenter = build_segmenter(model, settings, device)
     height, width = images[0].shape[1:]
     mask = torch.zeros(height, width, dtype=torch.int64)
     mask[height // 4 : height // 2, width // 4 : width // 2] = 1

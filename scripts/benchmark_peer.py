@@ -70,6 +70,7 @@ def ours(task: Task) -> Step:
     """Prepare our XMem with random weights, which it writes, and our segmenter, as `eval.py` does for one video."""
     from inference import InferenceConfig, build_segmenter
     from model import build_model
+    from util.allocator import release_freed_memory
     from util.device import select_device, set_up
 
     torch.manual_seed(0)
@@ -78,7 +79,10 @@ def ours(task: Task) -> Step:
     model = build_model("xmem")
     torch.save(model.state_dict(), task.weights)
     config = InferenceConfig(mem_every=MEM_EVERY, precision=task.precision)  # type: ignore[arg-type]
-    return build_segmenter(model, config, device).step
+    step = build_segmenter(model, config, device).step
+    del model
+    release_freed_memory()
+    return step
 
 
 def released(task: Task) -> Step:

@@ -23,7 +23,7 @@ POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, math.sqrt(0.5), -math.sqrt(0.5), math.sq
 NARROWEST = 256  # channels, in and out: below, the transforms cost about what they save
 # In times out: from here M=2, whose filters take 1.8 times the weight's memory; those of M=4 take four times.
 WIDE = 512 * 256
-_BAND = 8  # how often pixels are transformed between two readings of the filters
+_BAND = 4  # how often pixels are transformed between two readings of the filters
 
 
 def transform_for_good(module: nn.Module) -> None:

@@ -88,15 +88,6 @@ def test_query_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(run(), whole)
 
 
-@pytest.mark.parametrize(("elements", "k"), [(1620, 30), (999, 7), (64, 1), (31, 30), (30, 30), (121, 2)])
-def test_top_k_by_classes_equals_sorting(elements: int, k: int) -> None:
-    scores = torch.randn(50, elements, generator=torch.Generator().manual_seed(elements))
-    values, index = affinity._top_k(scores, k)
-    torch.testing.assert_close(values.sort(dim=1, descending=True).values, scores.sort(1, True).values[:, :k])
-    assert torch.equal(scores.gather(1, index), values)
-    assert all(len(set(row)) == k for row in index.tolist())
-
-
 def test_affinity_sums_to_one_over_memory() -> None:
     key, shrinkage, query, selection = random_memory()
     weights = softmax_affinity(similarity(key, shrinkage, query, selection))

@@ -1,7 +1,8 @@
 """Encoders and decoder compiled by torch.compile, in few graphs: their inputs keep layouts and kinds of shape.
 
 A graph is for one object, another one for any larger number of them. What would ask for more stays outside: whether
-the sensory memory is updated, and strides that differ from frame to frame.
+the sensory memory is updated, and strides that differ from frame to frame. On CUDA, a part's kernels are started all at
+once: torch.compile records them as a CUDA graph, for each number of objects.
 """
 
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from model.layers.decoder import FusingDecoder
 from model.layers.encoders import ValueEncoder
@@ -20,14 +22,19 @@ class CompiledPart(nn.Module):
     """A part of a network that is compiled when it is first called; for inference."""
 
     def __init__(self, part: nn.Module) -> None:
-        """Wrap a part; it must have its weights, layout and mode."""
+        """Wrap a part; it must have its device, weights, layout and mode."""
         super().__init__()
         self.part = part
-        self._compiled = torch.compile(part, backend=BACKEND)
+        self._recorded = records(next(part.parameters()).device)
+        self._compiled = torch.compile(part, backend=BACKEND, mode="reduce-overhead" if self._recorded else None)
 
     def forward(self, *inputs: Any) -> Any:
         """Call the part: tensors of an image [B,C,H,W], of its objects [B,O,C,H,W], and others."""
-        return self._compiled(*[steady(x) for x in inputs])
+        steadied = [steady(x) for x in inputs]
+        if not self._recorded:
+            return self._compiled(*steadied)
+        torch.compiler.cudagraph_mark_step_begin()  # nobody has a recorded result any more
+        return tree_map_only(Tensor, torch.clone, self._compiled(*steadied))
 
 
 class CompiledDecoder(CompiledPart):
@@ -67,6 +74,11 @@ def compile_parts(network: nn.Module, names: Iterable[str]) -> None:
         part = network.get_submodule(name)
         parent, _, own = name.rpartition(".")
         setattr(network.get_submodule(parent), own, kinds.get(type(part), CompiledPart)(part))
+
+
+def records(device: torch.device) -> bool:
+    """Return whether CUDA graphs are recorded: each run of one overwrites what the last one gave, which is copied."""
+    return device.type == "cuda"
 
 
 def steady(x: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from inference import InferenceConfig, build_segmenter
 from model import build_model
@@ -40,7 +41,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count the graphs of each compiled part, by its class; they run as they are."""
     usual, counts = torch.compile, Counter[str]()
 
-    def counting(part: nn.Module, backend: str) -> Callable[..., Any]:
+    def counting(part: nn.Module, backend: str, mode: None) -> Callable[..., Any]:
         def counted(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
             counts[type(part).__name__] += 1
             return graph.forward
@@ -60,6 +61,44 @@ def test_few_graphs_without_breaks_and_the_results_of_eager_parts(name: str, gra
     assert len(graphs) == (2 if name in ("bmvos", "emvos") else 3) and max(graphs.values()) <= 3, graphs
     assert not torch._dynamo.utils.counters["graph_break"]
     assert not torch._dynamo.utils.counters["recompile_limit"]
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Have parts behave as CUDA graphs do, and count their runs: results lie where the last run's lay, inputs stay."""
+    counts = Counter[str]()
+
+    def record(part: nn.Module, backend: str, mode: str | None) -> Callable[..., Any]:
+        assert mode == "reduce-overhead"
+        places: dict[Any, list[Tensor]] = {}
+
+        def replay(*inputs: Any) -> Any:
+            counts[type(part).__name__] += 1
+            versions = [x._version for x in inputs if isinstance(x, Tensor)]
+            results, form = tree_flatten(part(*inputs))
+            assert versions == [x._version for x in inputs if isinstance(x, Tensor)]  # or no graph is recorded
+            shapes = tuple(None if x is None else x.shape for x in results)
+            held = places.setdefault(shapes, [torch.empty_like(x) for x in results if x is not None])
+            places_left = iter(held)
+            return tree_unflatten([None if x is None else next(places_left).copy_(x) for x in results], form)
+
+        return replay
+
+    monkeypatch.setattr(torch, "compile", record)
+    monkeypatch.setattr(compiled, "records", lambda device: True)
+    return counts
+
+
+@pytest.mark.parametrize("name", ["stcn", "stcn-corr", "xmem", "bmvos", "emvos"])
+def test_results_outlive_the_next_run_of_a_recorded_graph(name: str, recorded: Counter[str]) -> None:
+    torch.testing.assert_close(play(name, compile=True), play(name, compile=False), atol=1e-5, rtol=1e-4)
+    assert len(recorded) == (2 if name in ("bmvos", "emvos") else 3) and min(recorded.values()) > 2
+
+
+def test_the_sensory_memory_would_be_overwritten(recorded: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "tree_map_only", lambda kind, change, results: results)
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(play("xmem", compile=True), play("xmem", compile=False), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -8,12 +8,13 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import cv2
 import torch
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 
 from dataset.disk.frames import open_frames
 from dataset.evaluate.video import open_video
@@ -25,14 +26,21 @@ from model import build_model
 from model.fast import compiled
 from scripts.benchmark_peer import boxes
 from scripts.calibration import seconds
+from scripts.gpu_check_training import matrix_rate
 from util.device import peak_memory_bytes, synchronize
 from util.files.palette import write_mask
 
 
 def frames_a_second(device: torch.device, quick: bool) -> dict[str, Any]:
-    """Measure XMem's frames at 854x480 by the number of objects, every fifth a memory frame: the network alone."""
-    rates = {f"{objects} objects": frame_rate(device, quick, objects)[0] for objects in object_counts(quick)}
-    return {**rates, "peak MB": peak_memory_bytes(device) / 2**20, "passed": True}
+    """Measure XMem's frames at 854x480 by the number of objects, every fifth a memory frame: the network alone.
+
+    Gives frames a second, and the share of the matrix rate that they are.
+    """
+    out: dict[str, Any] = {"bf16 TFLOP/s": (most := matrix_rate(device, quick))}
+    for objects in object_counts(quick):
+        found = frame_rate(device, quick, objects)
+        out |= {f"{objects} objects": found.rate, f"{objects} objects share": found.rate * found.teraflop / most}
+    return {**out, "peak MB": peak_memory_bytes(device) / 2**20, "passed": True}
 
 
 def compiled_frames(device: torch.device, quick: bool) -> dict[str, Any]:
@@ -46,11 +54,11 @@ def compiled_frames(device: torch.device, quick: bool) -> dict[str, Any]:
     out: dict[str, Any] = {} if missing is None else {"compiled": f"left out, {missing}"}
     backend: AbstractContextManager[Any] = patch.object(compiled, "BACKEND", "eager") if traces else nullcontext()
     for objects in (1, object_counts(quick)[-1] if quick else 5):
-        out[f"{objects} objects eager"], _ = frame_rate(device, quick, objects)
+        out[f"{objects} objects eager"] = frame_rate(device, quick, objects).rate
         if missing is None:
             with backend:
-                rate, ready = frame_rate(device, quick, objects, compile=True)
-            out |= {f"{objects} objects compiled": rate, f"{objects} objects ready after": ready}
+                found = frame_rate(device, quick, objects, compile=True)
+            out |= {f"{objects} objects compiled": found.rate, f"{objects} objects ready after": found.ready}
     return {**out, "passed": True}
 
 
@@ -67,8 +75,22 @@ def missing_compiler(device: torch.device) -> str | None:
     return None if any(name and shutil.which(name) for name in names) else "no C++ compiler here"
 
 
-def frame_rate(device: torch.device, quick: bool, objects: int, compile: bool = False) -> tuple[float, float]:
-    """Return frames a second of a random XMem, and the seconds that the first frames took."""
+class FrameRate(NamedTuple):
+    """What segmenting takes.
+
+    Attributes:
+        rate: frames a second.
+        ready: seconds that the first frames took.
+        teraflop: of a frame, a fifth of a memory frame included; 0 if compiled, where nobody counts.
+    """
+
+    rate: float
+    ready: float
+    teraflop: float
+
+
+def frame_rate(device: torch.device, quick: bool, objects: int, compile: bool = False) -> FrameRate:
+    """Segment frames of noise with a random XMem."""
     height, width, count = (96, 160, 5) if quick else (480, 854, 50)
     model = build_model("xmem", "tiny" if quick else "base")
     segmenter = build_segmenter(model, InferenceConfig(compile=compile), device)
@@ -83,7 +105,10 @@ def frame_rate(device: torch.device, quick: bool, objects: int, compile: bool = 
     segment(max(count // 2, 5))  # a memory frame among them
     synchronize(device)
     ready = time.perf_counter() - began
-    return count / seconds(device, lambda: segment(count)), ready
+    rate = count / seconds(device, lambda: segment(count))
+    with nullcontext() if compile else FlopCounterMode(display=False) as counter:
+        segment(5)
+    return FrameRate(rate, ready, 0.0 if counter is None else counter.get_total_flops() / 5e12)
 
 
 def from_files(device: torch.device, quick: bool) -> dict[str, Any]:

@@ -47,6 +47,13 @@ def test_training_is_measured_beside_the_rate_of_a_matrix_product(tmp_path: Path
         assert found[f"{name} eager clips a second"] > 0 and found[f"{name} share of the matrix rate"] > 0
 
 
+def test_frames_are_a_share_of_the_rate_of_a_matrix_product(tmp_path: Path) -> None:
+    main(Config(device="cpu", quick=True, only=("frames_a_second",), output=tmp_path / "a.json"))
+    found = json.loads((tmp_path / "a.json").read_text())["parts"]["frames_a_second"]
+    one, three = (found[f"{n} objects share"] * found["bf16 TFLOP/s"] / found[f"{n} objects"] for n in (1, 3))
+    assert 0.0001 < one < three < 3 * one  # TFLOP of a frame: objects share the image's part
+
+
 def test_compiled_frames_are_measured_beside_eager_ones(tmp_path: Path) -> None:
     main(Config(device="cpu", quick=True, only=("compiled_frames",), output=tmp_path / "a.json"))
     found = json.loads((tmp_path / "a.json").read_text())["parts"]["compiled_frames"]
@@ -56,7 +63,8 @@ def test_compiled_frames_are_measured_beside_eager_ones(tmp_path: Path) -> None:
 
 
 def test_without_a_compiler_eager_frames_are_measured_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_check_frames, "frame_rate", lambda *_, compile=False: (2.0, float(compile)))
+    rate = gpu_check_frames.FrameRate(2.0, 1.0, 0.0)
+    monkeypatch.setattr(gpu_check_frames, "frame_rate", lambda *_, **__: rate)
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     found = gpu_check_frames.compiled_frames(torch.device("cpu"), quick=False)

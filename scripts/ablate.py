@@ -22,8 +22,8 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from model.training.state import progress
-from scripts.ablation_report import write_report
-from scripts.ablation_runs import Run, choose_rows, is_finished, plan_runs
+from scripts.ablation.report import write_report
+from scripts.ablation.runs import Run, choose_rows, is_finished, plan_runs
 from scripts.score_run import Scoring, read_scores
 from util import cli
 from util.parallel.jobs import Job, Outcome, end_of, run_jobs

@@ -14,8 +14,8 @@ each row is a process of its own, so that its peak memory is its own too.
     python scripts/benchmark.py --only xmem:3         # one row
     python scripts/benchmark.py --against ../XMem     # the released XMem (github.com/hkchengrex/XMem) beside ours
 
-With `--against`, see `scripts/benchmark_against.py`. Cost against objects, memory and resolution:
-`scripts/benchmark_scaling.py`.
+With `--against`, see `scripts/benchmarks/against.py`. Cost against objects, memory and resolution:
+`scripts/benchmarks/scaling.py`.
 """
 
 import sys
@@ -30,9 +30,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from inference import InferenceConfig, VOSSegmenter, build_segmenter
 from model import build_model
-from scripts.benchmark_against import print_rows
-from scripts.benchmark_peer import boxes
-from scripts.calibration import against_calibration, in_own_process
+from scripts.benchmarks.against import print_rows
+from scripts.benchmarks.calibration import against_calibration, in_own_process
+from scripts.benchmarks.peer import boxes
 from util.allocator import release_freed_memory
 from util.cli import program
 from util.config.choices import Precision

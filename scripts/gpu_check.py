@@ -25,8 +25,8 @@ import tyro
 from dataset.sample.sample import CHAIR
 from inference import InferenceConfig, build_segmenter, segment_video
 from model import build_model, load_checkpoint
-from scripts.gpu_check_frames import compiled_frames, frames_a_second, from_files
-from scripts.gpu_check_training import short_training, training_speed, training_steps
+from scripts.benchmarks.gpu_frames import compiled_frames, frames_a_second, from_files
+from scripts.benchmarks.gpu_training import short_training, training_speed, training_steps
 from tests.support.golden_clip import clip
 from tests.support.golden_weights import fill_state_dict
 from util.cli import program

@@ -20,7 +20,7 @@ if __name__ == "__main__":
 from inference.matches.accuracy import GAPS, PAIRS
 from inference.validate import open_validation, validate
 from model.weights import load_checkpoint
-from scripts.ablation_runs import last_stage
+from scripts.ablation.runs import last_stage
 from util.cli import run
 from util.config.train import ValidationConfig
 from util.device import select_device

@@ -17,7 +17,7 @@ ALLOWED = {
 }
 OURS = {*ALLOWED, "train", "eval", "scripts", "tests"}
 SOURCES = [path for package in ALLOWED for path in sorted((ROOT / package).glob("**/*.py"))]
-PROGRAMS = [ROOT / "train.py", ROOT / "eval.py", *sorted((ROOT / "scripts").glob("*.py"))]
+PROGRAMS = [ROOT / "train.py", ROOT / "eval.py", *sorted((ROOT / "scripts").rglob("*.py"))]
 TESTS = sorted((ROOT / "tests").glob("**/*.py"))
 MODULE, FUNCTION, PARAMETERS = 300, 60, 7  # the most lines, and parameters beside configuration objects
 

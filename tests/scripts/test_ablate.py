@@ -15,8 +15,8 @@ from PIL import Image
 
 import train
 from scripts import ablate
-from scripts.ablation_report import STEP_SECONDS, overheads, read_result, spread, step_seconds, write_report
-from scripts.ablation_runs import TABLES, choose_rows, differences, is_finished, plan_runs, run_folder
+from scripts.ablation.report import STEP_SECONDS, overheads, read_result, spread, step_seconds, write_report
+from scripts.ablation.runs import TABLES, choose_rows, differences, is_finished, plan_runs, run_folder
 from scripts.score_run import FILE as SCORES
 from scripts.score_run import ScoreConfig, Scoring, read_scores
 from scripts.score_run import main as score_run

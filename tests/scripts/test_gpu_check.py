@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from model.fast import compiled
-from scripts import gpu_check, gpu_check_frames, gpu_check_training
+from scripts import gpu_check
+from scripts.benchmarks import gpu_frames, gpu_training
 from scripts.gpu_check import Config, main
 
 
@@ -63,11 +64,11 @@ def test_compiled_frames_are_measured_beside_eager_ones(tmp_path: Path) -> None:
 
 
 def test_without_a_compiler_eager_frames_are_measured_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    rate = gpu_check_frames.FrameRate(2.0, 1.0, 0.0)
-    monkeypatch.setattr(gpu_check_frames, "frame_rate", lambda *_, **__: rate)
+    rate = gpu_frames.FrameRate(2.0, 1.0, 0.0)
+    monkeypatch.setattr(gpu_frames, "frame_rate", lambda *_, **__: rate)
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
-    found = gpu_check_frames.compiled_frames(torch.device("cpu"), quick=False)
+    found = gpu_frames.compiled_frames(torch.device("cpu"), quick=False)
     assert found == {
         "compiled": "left out, no C++ compiler here",
         "1 objects eager": 2.0,
@@ -75,7 +76,7 @@ def test_without_a_compiler_eager_frames_are_measured_alone(monkeypatch: pytest.
         "passed": True,
     }
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert gpu_check_frames.missing_compiler(torch.device("cuda")) == "no Triton here"
+    assert gpu_frames.missing_compiler(torch.device("cuda")) == "no Triton here"
 
 
 @pytest.mark.parametrize(("losses", "passed"), [([4.0, 3.0, 2.0], True), ([2.0, 2.5, 3.0], False)])
@@ -88,7 +89,7 @@ def test_a_short_training_must_lower_the_loss(
         lines = [{"step": i, "loss": x, "clips_per_second": 2.0, "data_wait": 0.1 * i} for i, x in enumerate(losses)]
         (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    monkeypatch.setattr(gpu_check_training.train, "command_line", train)
-    found = gpu_check_training.short_training(torch.device("cpu"), 1.0)
+    monkeypatch.setattr(gpu_training.train, "command_line", train)
+    found = gpu_training.short_training(torch.device("cpu"), 1.0)
     assert found["passed"] == passed and (found["loss before"], found["loss after"]) == (losses[0], losses[-1])
     assert found["steps"] == 2 and found["data_wait"] == pytest.approx(0.1) and found["clips_per_second"] == 2.0

@@ -18,7 +18,7 @@ from dataset.clip import ClipBatch
 from model.fast import fold, twin
 from model.losses import criterion, joint
 from model.training import start
-from scripts.benchmark_train import random_batch
+from scripts.benchmarks.train import random_batch
 from tests.support.fake_cuda import CUDA, Watch, fake_cuda
 from util.comparison import Comparison
 from util.config.presets import preset

@@ -7,7 +7,7 @@ import pytest
 
 from inference.scoring.sequences import map_sequences
 from inference.scoring.table import METRICS
-from scripts.benchmark_metrics import BenchmarkConfig, write_data
+from scripts.benchmarks.metrics import BenchmarkConfig, write_data
 
 
 def double(number: int) -> int:

@@ -16,7 +16,7 @@ from model.build import find_network
 from model.fast import compiled_training
 from model.training.start import build_state
 from model.training.state import TrainState
-from scripts.benchmark_train import random_batch
+from scripts.benchmarks.train import random_batch
 from util.config.presets import preset
 from util.config.train import TrainConfig
 

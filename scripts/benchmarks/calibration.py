@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 import torch.nn.functional as F
 
-from scripts.benchmark_peer import clock
+from scripts.benchmarks.peer import clock
 from util.device import synchronize
 
 T = TypeVar("T")

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from scripts.benchmark_peer import Task
+from scripts.benchmarks.peer import Task
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("model/network.py", "inference/inference_core.py")  # by which the released XMem is known
 WARM_UP = 2  # ordinary frames that are not counted
 
-Ask = Callable[[str, Any], Any]  # request, argument -> answer: see `benchmark_peer.Side`
+Ask = Callable[[str, Any], Any]  # request, argument -> answer: see `peer.Side`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +59,9 @@ def check_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def peer(kind: str, folder: Path) -> Iterator[Ask]:
-    """Start a process of `scripts/benchmark_peer.py`; yields what asks it. Ends it afterwards."""
+    """Start a process of `scripts/benchmarks/peer.py`; yields what asks it. Ends it afterwards."""
     here, there = multiprocessing.Pipe()
-    words = [sys.executable, str(ROOT / "scripts" / "benchmark_peer.py"), kind, str(folder), str(there.fileno())]
+    words = [sys.executable, str(ROOT / "scripts" / "benchmarks" / "peer.py"), kind, str(folder), str(there.fileno())]
     # The released constructor talks on standard output.
     process = subprocess.Popen(words, pass_fds=(there.fileno(),), stdout=subprocess.DEVNULL)
     there.close()

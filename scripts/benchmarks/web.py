@@ -1,8 +1,8 @@
 """Measures the page: frames a second while it propagates, time from mouse-up to a saved stroke, memory for a long film.
 
-python scripts/benchmark_web.py                          # packaged network, 240p; 120 frames are propagated
-python scripts/benchmark_web.py --frames 3000            # a film of 3,000 frames, of which 120 are propagated
-python scripts/benchmark_web.py --frames 3000 --propagated 3000
+python scripts/benchmarks/web.py                          # packaged network, 240p; 120 frames are propagated
+python scripts/benchmarks/web.py --frames 3000            # a film of 3,000 frames, of which 120 are propagated
+python scripts/benchmarks/web.py --frames 3000 --propagated 3000
 
 It needs inference/web/requirements.txt, playwright and chromium. The film is generated. Memory is the proportional set
 size: of the server's process, and of all of chromium's together.
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from dataset.sample.scenes import Scene, draw
 from inference.output.film import OverlayVideo
@@ -179,4 +179,4 @@ def report(when: str, process: int, browser: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    run(main, WebBenchmarkConfig, "benchmark_web.py", __doc__ or "")
+    run(main, WebBenchmarkConfig, "web.py", __doc__ or "")

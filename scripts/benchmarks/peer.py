@@ -1,6 +1,6 @@
 """One side of `scripts/benchmark.py --against`: a process that segments a frame whenever it is asked to.
 
-    python scripts/benchmark_peer.py ours|released FOLDER DESCRIPTOR
+    python scripts/benchmarks/peer.py ours|released FOLDER DESCRIPTOR
 
 FOLDER holds the code that runs. The released XMem's packages have the names of ours, so FOLDER takes the first place on
 the path, and nothing of ours is imported above the functions. DESCRIPTOR is the inherited end of a pipe, on which pairs

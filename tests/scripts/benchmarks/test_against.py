@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scripts.benchmark import Config, main
-from scripts.benchmark_against import WARM_UP, Ask, compare, peer, print_rows
+from scripts.benchmarks.against import WARM_UP, Ask, compare, peer, print_rows
 
 # The least that the released layout has: a network without weights, and a core that calls everything background.
 FAKE = {

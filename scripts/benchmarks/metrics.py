@@ -1,6 +1,6 @@
 """Measure what every metric costs for a pair of masks, reading included, on a generated data set of many small videos.
 
-python scripts/benchmark_metrics.py --videos 100
+python scripts/benchmarks/metrics.py --videos 100
 """
 
 import json
@@ -17,7 +17,7 @@ import numpy as np
 from pycocotools import mask as run_lengths
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from inference.scoring.inputs import ScoreTask
 from inference.scoring.table import METRICS
@@ -148,4 +148,4 @@ def _masks(config: BenchmarkConfig, number: int) -> Iterator[tuple[np.ndarray, n
 
 
 if __name__ == "__main__":
-    run(main, BenchmarkConfig, "benchmark_metrics.py", __doc__ or "")
+    run(main, BenchmarkConfig, "metrics.py", __doc__ or "")

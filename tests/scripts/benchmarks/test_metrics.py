@@ -1,7 +1,7 @@
 import pytest
 
 from inference.scoring.table import METRICS
-from scripts.benchmark_metrics import BenchmarkConfig, main
+from scripts.benchmarks.metrics import BenchmarkConfig, main
 
 
 def test_every_metric_is_measured(capsys: pytest.CaptureFixture[str]) -> None:

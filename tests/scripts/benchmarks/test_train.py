@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-import scripts.benchmark_train as benchmark
-from scripts.benchmark_train import RELEASED, Config, describe, random_batch, run_config
-from scripts.calibration import against_calibration, in_own_process
+import scripts.benchmarks.train as benchmark
+from scripts.benchmarks.calibration import against_calibration, in_own_process
+from scripts.benchmarks.train import RELEASED, Config, describe, random_batch, run_config
 from util.config.presets import preset
 
 

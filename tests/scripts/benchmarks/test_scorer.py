@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.benchmark_scorer import BenchmarkConfig, main
+from scripts.benchmarks.scorer import BenchmarkConfig, main
 from util.files.palette import write_mask
 
 

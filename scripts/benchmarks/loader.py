@@ -1,6 +1,6 @@
 """Speed of loading training clips, in one process on one core: the whole, its parts, and what to compare them with.
 
-    python scripts/benchmark_loader.py data/DAVIS/2016 --list data/DAVIS/2016/ImageSets/2016/val.txt
+    python scripts/benchmarks/loader.py data/DAVIS/2016 --list data/DAVIS/2016/ImageSets/2016/val.txt
 
 Clips are loaded as in stage 2 (published augmentation, 480p to 384x384). Beside them, on the same files and in turn
 with them, since machines change their pace: decoding alone with PIL, and the released loaders' way, which decodes with
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from unittest.mock import patch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from dataclasses import replace
 

@@ -4,8 +4,8 @@ Two runs of one preset, without and with the losses at full weight, take turns: 
 process, so that loading is not hidden) and do a step. Medians, and the overhead of each part. On a CPU the seconds are
 the processor's, of all threads together: what else runs on the machine hardly changes them.
 
-    python scripts/benchmark_correspondence.py --model stcn --crop_size 256 --davis_root data/DAVIS/2016
-    python scripts/benchmark_correspondence.py --model xmem --device cuda --precision fp16 --davis_root data/DAVIS/2017
+    python scripts/benchmarks/correspondence.py --model stcn --crop_size 256 --davis_root data/DAVIS/2016
+    python scripts/benchmarks/correspondence.py --model xmem --device cuda --precision fp16 --davis_root data/DAVIS/2017
 """
 
 import logging
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 import tyro

@@ -1,11 +1,11 @@
 """How the cost of an ordinary frame grows with objects, memory and resolution: XMem, one of them varied at a time.
 
-    python scripts/benchmark_scaling.py                        # a CPU: about half an hour on one core
-    python scripts/benchmark_scaling.py --device cuda
-    python scripts/benchmark_scaling.py --only objects --size tiny --heights 96 --repeats 1
+    python scripts/benchmarks/scaling.py                        # a CPU: about half an hour on one core
+    python scripts/benchmarks/scaling.py --device cuda
+    python scripts/benchmarks/scaling.py --only objects --size tiny --heights 96 --repeats 1
 
 From one object, one frame in memory and the first of `heights`. A row says what a frame costs (median), and what the
-calibrating convolution beside it took (`scripts/calibration.py`). A line under each group has the slope of the straight
+calibrating convolution beside it took (`calibration.py`). A line under each group has the slope of the straight
 line through its points, in milliseconds and in convolutions: the second is the steadier on a shared machine.
 
 The row with a full long-term memory has 10,000 consolidated elements beside five frames. They are made by as few
@@ -18,15 +18,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 import tyro
 
 from inference import InferenceConfig, build_segmenter
 from model import build_model
-from scripts.benchmark_peer import boxes
-from scripts.calibration import CALIBRATION_GFLOP, against_calibration, in_own_process
+from scripts.benchmarks.calibration import CALIBRATION_GFLOP, against_calibration, in_own_process
+from scripts.benchmarks.peer import boxes
 from util.cli import program
 from util.config.choices import Precision
 from util.device import peak_memory_bytes, select_device, set_up

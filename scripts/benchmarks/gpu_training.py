@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 import train
 from model.build import NETWORKS
 from model.training.start import build_state
-from scripts.benchmark_train import random_batch
-from scripts.calibration import seconds
+from scripts.benchmarks.calibration import seconds
+from scripts.benchmarks.train import random_batch
 from util.config.presets import preset
 from util.config.train import TrainConfig
 from util.device import peak_memory_bytes

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dataset.train.videos import find_videos
-from scripts.benchmark_loader import PARTS, Config, main, measure
+from scripts.benchmarks.loader import PARTS, Config, main, measure
 from tests.support.toy_videos import write_davis
 
 

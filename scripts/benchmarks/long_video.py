@@ -2,7 +2,7 @@
 
 A sequence is played to and fro with the tiny XMem (random weights unless a checkpoint is given):
 
-    python scripts/benchmark_long_video.py --frames data/DAVIS/2016/JPEGImages/480p/cows
+    python scripts/benchmarks/long_video.py --frames data/DAVIS/2016/JPEGImages/480p/cows
 
 Printed are the median seconds of frames 200 to 300 and of the last 100, their ratio, and by how much the process grew
 after frame 300; with one thread, seconds are processor time, which other programs change less. Both should stay flat:
@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from dataset.disk.frames import open_frames
 from dataset.evaluate.prepare import prepare_image
 from inference import InferenceConfig, build_segmenter
 from model import build_model, load_checkpoint
-from scripts.benchmark_peer import clock
+from scripts.benchmarks.peer import clock
 from util.device import select_device, set_up, synchronize
 
 

@@ -24,9 +24,9 @@ from inference.output.writer import ResultWriter
 from inference.propagate import build_variants, propagate
 from model import build_model
 from model.fast import compiled
-from scripts.benchmark_peer import boxes
-from scripts.calibration import seconds
-from scripts.gpu_check_training import matrix_rate
+from scripts.benchmarks.calibration import seconds
+from scripts.benchmarks.gpu_training import matrix_rate
+from scripts.benchmarks.peer import boxes
 from util.device import peak_memory_bytes, synchronize
 from util.files.palette import write_mask
 

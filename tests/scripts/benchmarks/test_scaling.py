@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-import scripts.benchmark_scaling as scaling
-from scripts.benchmark_scaling import Config, Cost, Point, cost, main, points, slope
+import scripts.benchmarks.scaling as scaling
+from scripts.benchmarks.scaling import Config, Cost, Point, cost, main, points, slope
 
 SMALL = Config(size="tiny", objects=(1, 2), memory=(1, 3), heights=(48, 64), long_term=50, repeats=1)
 

@@ -1,7 +1,7 @@
 """Measure how long the scorer needs for one object's pair of masks, J and F together, reading aside.
 
-python scripts/benchmark_scorer.py
-python scripts/benchmark_scorer.py --gt DAVIS/2016/Annotations/480p --pred results --single_object
+python scripts/benchmarks/scorer.py
+python scripts/benchmarks/scorer.py --gt DAVIS/2016/Annotations/480p --pred results --single_object
 """
 
 import statistics
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import cv2
 import numpy as np
@@ -103,4 +103,4 @@ def _generated_pairs(config: BenchmarkConfig) -> Iterator[Pair]:
 
 
 if __name__ == "__main__":
-    run(main, BenchmarkConfig, "benchmark_scorer.py", "Time the scorer on one core.")
+    run(main, BenchmarkConfig, "scorer.py", "Time the scorer on one core.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model.training.state import progress
-from scripts.ablation_runs import TABLES, Row, last_stage, run_folder
+from scripts.ablation.runs import TABLES, Row, last_stage, run_folder
 from scripts.plots import dot_figure, save_figure
 from scripts.score_run import read_scores
 from util.config.plain import from_plain

@@ -4,8 +4,8 @@ Times are given as in scripts/benchmark.py: r = time / (FLOPs of the released co
 BMVOS and EMVOS, whose released code was not measured. Clips are random, networks of base size with random weights,
 BatchNorm keeps its statistics as in the published training.
 
-    python scripts/benchmark_train.py                             # the shapes that the released codes were measured at
-    python scripts/benchmark_train.py --full --device cuda --precision bf16 --compile       # whole presets, 384x384
+    python scripts/benchmarks/train.py                             # the shapes that the released codes were measured at
+    python scripts/benchmarks/train.py --full --device cuda --precision bf16 --compile       # whole presets, 384x384
 """
 
 import math
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 import tyro
@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dataset.clip import ClipBatch
 from model.training.start import build_state
-from scripts.calibration import against_calibration, in_own_process
+from scripts.benchmarks.calibration import against_calibration, in_own_process
 from train import train_step
 from util.config.choices import Precision
 from util.config.presets import preset
@@ -80,7 +80,7 @@ def run_config(config: Config, name: str) -> TrainConfig:
         compile=config.compile,
         pretrained=False,
         freeze_bn="yes",
-        correspondence=CorrespondenceConfig(alpha=0.0),  # benchmark_correspondence.py measures those losses
+        correspondence=CorrespondenceConfig(alpha=0.0),  # scripts/benchmarks/correspondence.py measures those losses
     )
     if config.full:
         return run

@@ -1,0 +1,1 @@
+"""What `scripts/ablate.py` runs, and what it tells."""

@@ -67,7 +67,7 @@ def main(config: WebBenchmarkConfig) -> None:
             print(f"propagating: {speed:.1f} frames/s saved and shown; {used:.3f} s of a core each in the server")
             report("propagated", process, browser)
             for frame in np.linspace(0, config.frames - 1, _SHOWN).astype(int):
-                page.evaluate(f"import('./page/main.js').then(({{ go }}) => go({frame}))")
+                page.evaluate(f"import('./page/app.js').then(({{ go }}) => go({frame}))")
                 page.wait_for_function(f"() => corrvos.frame === {frame}")
             report(f"{_SHOWN} frames looked at", process, browser)
 

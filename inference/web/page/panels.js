@@ -1,6 +1,6 @@
 // Everything around the picture: the list of objects, options, the bar below.
 import { act, put } from "./api.js";
-import { $, app, attempt, go, propagate, save, stopFollowing, turn } from "./main.js";
+import { $, app, attempt, go, propagate, reload, save, stopFollowing, turn } from "./app.js";
 
 const icon = (path) => `<svg viewBox="0 0 24 24"><path d="${path}"/></svg>`;
 const EYE = icon("M2 12c5-8 15-8 20 0-5 8-15 8-20 0zM12 9.5a2.5 2.5 0 100 5 2.5 2.5 0 000-5z");
@@ -51,7 +51,7 @@ export function bindPanels() {
     app.painter.forget(open.frame);
     open.ids.fill(0);
     save();
-    app.chain.then(() => import("./main.js")).then(({ reload }) => reload());
+    app.chain.then(reload);
   });
   click("import", () => $("mask-file").click());
   $("mask-file").addEventListener("change", () => {

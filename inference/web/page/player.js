@@ -16,10 +16,10 @@ export class Player {
     this.from = this.app.frame >= session.frames - 1 ? 0 : this.app.frame;
     this.began = performance.now();
     this.tick();
-    this.app.changed?.();
+    this.app.changed();
   }
 
-  stop() { this.playing = false; this.app.changed?.(); }
+  stop() { this.playing = false; this.app.changed(); }
 
   tick() {
     if (!this.playing) return;

@@ -1,13 +1,11 @@
 // Pointer and wheel on the picture, and the keys.
-import { $, go, propagate, save, say, stopFollowing, turn } from "./main.js";
-import { addObject, chooseTool, renderPanels } from "./panels.js";
 import { act } from "./api.js";
-import { attempt } from "./main.js";
+import { $, app, attempt, go, propagate, save, say, stopFollowing, turn } from "./app.js";
+import { addObject, chooseTool, renderPanels } from "./panels.js";
 
-let app, last = null, panning = null;
+let last = null, panning = null;
 
-export function bindStage(joined) {
-  app = joined;
+export function bindStage() {
   const stage = $("stage");
   stage.addEventListener("contextmenu", (event) => event.preventDefault());
   stage.addEventListener("wheel", (event) => {

@@ -1,6 +1,6 @@
 // The choice of a film.
 import { act, upload } from "./api.js";
-import { $, app, attempt } from "./main.js";
+import { $, app, attempt } from "./app.js";
 
 export function bindStart() {
   $("file").addEventListener("change", () => { if ($("file").files[0]) send($("file").files[0]); $("file").value = ""; });

@@ -16,10 +16,15 @@ def recast(module: nn.Module, kind: type[Module]) -> Module:
     return new
 
 
-def replace_where(module: nn.Module, chosen: Callable[[nn.Module], bool], by: Callable[..., nn.Module]) -> None:
-    """Replace every chosen module within another one by what `by` makes of it, but none within a chosen one."""
+def replace_where(
+    module: nn.Module,
+    chosen: Callable[[nn.Module], bool],
+    by: Callable[..., nn.Module],
+    spared: tuple[type[nn.Module], ...] = (),
+) -> None:
+    """Replace every chosen module in another one by what `by` makes of it, but none in chosen or `spared` ones."""
     for name, child in module.named_children():
         if chosen(child):
             setattr(module, name, by(child))
-        else:
-            replace_where(child, chosen, by)
+        elif not isinstance(child, spared):
+            replace_where(child, chosen, by, spared)

@@ -20,7 +20,8 @@ from model.fast.split import PartedConv, SplitBlock, SplitConv
 from model.fast.winograd import transform_for_good
 from model.layers.blocks import JointConv, JointResidualBlock, UpsampleBlock
 from model.layers.decoder import UpsamplingDecoder
-from model.layers.encoders import KeyProjection, ValueEncoder
+from model.layers.densenet import DenseEncoder
+from model.layers.encoders import KeyEncoder, KeyProjection, ValueEncoder
 from model.layers.sensory import SensoryUpdater
 from model.twoframe.decoder import MaskEmbedder, TwoFrameDecoder
 from util.device import prefers_channels_last
@@ -34,9 +35,9 @@ def for_inference(
     """Return a twin of a network for inference on `device`, where the network itself moves.
 
     BatchNorm is part of the convolutions in front of it, what depends on the image alone is computed once for all
-    objects, convolutions that can be one are, and tensors are channels-last. On a CPU, in fp32, the decoder's large
-    convolutions are Winograd's, unless its parts will be `compiled`. The twin is in eval mode and shares all weights
-    with the network, which stays as it is, save those that are folded, joined, cut or transformed; and in half
+    objects, convolutions that can be one are, and tensors are channels-last. On a CPU, in fp32, large convolutions
+    behind the encoders are Winograd's, unless its parts will be `compiled`. The twin is in eval mode and shares all
+    weights with the network, which stays as it is, save those that are folded, joined, cut or transformed; and in half
     precision, `dtype`, save those that autocast would otherwise cast for every use.
     """
     twin = _twin(model.to(device)).eval()
@@ -48,8 +49,7 @@ def for_inference(
         _recast(twin, UpsampleBlock, HalfUpsampleBlock)
     elif device.type == "cpu" and not compiled:
         # Image encoders have narrow convolutions or small maps, and value encoders see but every fifth frame.
-        for decoder in [x for x in twin.modules() if isinstance(x, (UpsamplingDecoder, TwoFrameDecoder))]:
-            transform_for_good(decoder)
+        transform_for_good(twin, (KeyEncoder, DenseEncoder, ValueEncoder))
         _recast(twin, UpsampleBlock, SerialUpsampleBlock)
     return twin.to(memory_format=torch.channels_last) if prefers_channels_last(device) else twin  # type: ignore[call-overload,no-any-return]
 

@@ -26,9 +26,12 @@ WIDE = 512 * 256
 _BAND = 4  # how often pixels are transformed between two readings of the filters
 
 
-def transform_for_good(module: nn.Module) -> None:
-    """Replace the convolutions that are faster so by `WinogradConv`, in place, for inference in fp32 on a CPU."""
-    replace_where(module, _pays, WinogradConv)
+def transform_for_good(module: nn.Module, spared: tuple[type[nn.Module], ...] = ()) -> None:
+    """Replace the convolutions that are faster so by `WinogradConv`, in place, for inference in fp32 on a CPU.
+
+    Those of `spared` modules stay.
+    """
+    replace_where(module, _pays, WinogradConv, spared)
     replace_where(module, _has_both, partial(recast, kind=WinogradBlock))
 
 

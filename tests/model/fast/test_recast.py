@@ -26,3 +26,9 @@ def test_replace_where() -> None:
     assert [type(x).__name__ for x in inner.modules()] == [
         "Sequential", "Sequential", "ReLU", "Sequential", "Sequential", "ReLU", "Tanh",
     ]  # fmt: skip
+
+
+def test_replace_where_spares_what_it_is_told_to() -> None:
+    outer = nn.Sequential(_Named(nn.ReLU()), nn.ReLU())
+    replace_where(outer, lambda module: isinstance(module, nn.ReLU), lambda _: nn.Tanh(), (_Named,))
+    assert [type(x).__name__ for x in outer.modules()] == ["Sequential", "_Named", "ReLU", "Tanh"]

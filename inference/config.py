@@ -28,8 +28,8 @@ class InferenceConfig:
         bijective_k: queries that each position of BMVOS's previous frame chooses, or each memory element in
             `matching="bijective"`; 0 lets all count.
         precision: `fp32`, `fp16`, `bf16` or `auto` (fp32 on a CPU, fp16 on a GPU).
-        compile: compile encoders and decoder with torch.compile, for a GPU: minutes at first, faster frames then. Frames
-            on a CPU take longer so.
+        compile: compile encoders and decoder with torch.compile, for a GPU: minutes at first, faster frames then. On a
+            CPU, frames take longer so.
     """
 
     mem_every: int = 5

@@ -1,6 +1,6 @@
 """Does a long video cost more towards its end? Time per frame and resident memory of a thousand frames.
 
-A sequence is played to and fro with the tiny XMem (random weights unless a checkpoint is given):
+A sequence is played to and fro with an XMem (random weights unless a checkpoint is given):
 
     python scripts/benchmarks/long_video.py --frames data/DAVIS/2016/JPEGImages/480p/cows
 
@@ -35,7 +35,8 @@ class Config:
 
     Attributes:
         frames: folder of images or video file; random pictures by default.
-        checkpoint: weights; the random tiny XMem by default.
+        checkpoint: weights; a random XMem by default.
+        model_size: of the random one, `base`, `small` or `tiny`.
         count: frames to play, at least 400.
         size: shorter side in pixels.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -44,6 +45,7 @@ class Config:
 
     frames: Path | None = None
     checkpoint: Path | None = None
+    model_size: str = "tiny"
     count: int = 1000
     size: int = 240
     device: str = "cpu"
@@ -66,7 +68,7 @@ def main(config: Config) -> None:
     images = [prepare_image(rgb, config.size) for rgb in pictures]
     to_and_fro = [*range(len(images)), *range(len(images) - 2, 0, -1)]
     torch.manual_seed(0)
-    model = load_checkpoint(config.checkpoint) if config.checkpoint else build_model("xmem", "tiny")
+    model = load_checkpoint(config.checkpoint) if config.checkpoint else build_model("xmem", config.model_size)
     settings = InferenceConfig(max_long_term_elements=config.max_long_term_elements)
     device = select_device(config.device)
     set_up(device, fixed_sizes=True)  # as `eval.py` does for one video

@@ -10,6 +10,8 @@ from model.fast import winograd
 from model.fast.twin import for_inference
 from model.fast.winograd import WinogradBlock, WinogradConv, convolve, transform_filters, transform_for_good, transforms
 from model.layers.blocks import ResidualBlock
+from model.layers.densenet import DenseEncoder
+from model.layers.encoders import KeyEncoder, ValueEncoder
 from model.network import VOSNetwork
 from model.spacetime.network import SpaceTimeNetwork
 from tests.support.random_networks import IMAGE, MASK, one_pass, random_network
@@ -148,7 +150,10 @@ def test_a_twin_has_them_only_on_a_cpu_in_fp32_where_nothing_is_compiled(
 
     twin = for_inference(model, cpu)
     assert count(twin) > 3
+    encoders = [x for x in twin.modules() if isinstance(x, (KeyEncoder, ValueEncoder, DenseEncoder))]
+    assert encoders and not any(count(encoder) for encoder in encoders)
     assert count(for_inference(model, cpu, torch.bfloat16)) == 0
     assert count(for_inference(model, cpu, compiled=True)) == 0
     if isinstance(model, SpaceTimeNetwork) and isinstance(twin, SpaceTimeNetwork):
+        assert isinstance(twin.key_comp, WinogradConv if name == "stcn" else nn.Identity)
         torch.testing.assert_close(one_pass(twin, IMAGE, MASK), one_pass(model, IMAGE, MASK), atol=1e-4, rtol=1e-3)

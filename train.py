@@ -288,8 +288,8 @@ def schedule_values(state: TrainState, config: TrainConfig) -> dict[str, float]:
     wanted = config.correspondence
     scale = {"loss_scale": state.scaler.get_scale()} if state.scaler.is_enabled() else {}
     return scale | {
-        "lr": state.optimizer.param_groups[-1]["lr"],
-        "pixel_share": criterion.pixel_share(config, state.step),
+        "lr": (group := state.optimizer.param_groups[0])["lr"] / group["factor"],
+        "pixel_share": criterion.pixel_share(config, state.step - 1),
         "alpha": correspondence_weight(progress(config, state.step - 1, state.seconds), wanted.alpha, wanted.ramp),
         "gap": gaps.at(state.step - 1, config.iterations),
         "minutes": state.seconds / 60,

@@ -89,7 +89,8 @@ class Segmenter:
         """Segment the next frame.
 
         Args:
-            image: [3,H,W] float, ImageNet-normalised.
+            image: [3,H,W] float, ImageNet-normalised. Page-locked memory is read later, when a GPU's turn has come:
+                give it another content only when the probabilities are on the host.
             mask: [H,W] integer ids (1..65535, gaps allowed, 0 is none), on the first frame and on any later one. It
                 overrides the prediction where it shows a listed id; objects that are not listed keep theirs elsewhere.
                 A known id is corrected: its mask is what is given.
@@ -146,7 +147,8 @@ class Segmenter:
     def restore(self, state: Snapshot) -> None:
         """Return to a state of `snapshot`, of this segmenter or of another one with equal network and settings.
 
-        What follows is bit for bit what followed then. Raises ValueError for the state of another network.
+        What follows is bit for bit what followed then; on a GPU, up to the order of the sums of long-term memory's
+        usage. Raises ValueError for the state of another network.
         """
         check_origin(state, self._network.config.name)
         self.reset()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from torch import Tensor, nn
 from typing_extensions import Self
@@ -42,6 +42,27 @@ class ImageFeatures(Protocol):
     def map(self, change: Callable[[Tensor], Tensor]) -> Self:
         """Apply a function to every tensor, to select frames or clips for example."""
         ...
+
+
+Features = TypeVar("Features", bound=ImageFeatures)
+
+
+def split_frames(features_BT: Features) -> list[Features]:
+    """Split what clips have [B,T,...] into what their frames have [B,...].
+
+    The frames' gradients are stacked once; of x[:, t], each would fill a tensor of zeros for all frames.
+    """
+    unbound: dict[int, tuple[Tensor, ...]] = {}
+
+    def unbind(x: Tensor) -> Tensor:
+        unbound[id(x)] = x.unbind(dim=1)
+        return x
+
+    def frame(t: int) -> Features:
+        return features_BT.map(lambda x: unbound[id(x)][t])
+
+    features_BT.map(unbind)
+    return [frame(t) for t in range(features_BT.key.shape[1])]
 
 
 class VOSNetwork(nn.Module):

@@ -52,7 +52,8 @@ class ClipDataset(Dataset[Clip]):
         augmentation = self.plain if request.plain else self.config.augment
         bad = self.config.data.on_bad_sample
         clip = load_clip(self.sources, request, self.config.clip, augmentation, bad, self.correspondence)
-        donor = draw_donor(request, len(self.sources[request.source]), augmentation.paste)
+        source = self.sources[request.source]
+        donor = draw_donor(request, len(source), source.alike(request.video), augmentation.paste)
         if donor is None:
             return clip
         one_object = replace(self.config.clip, max_objects=1)
@@ -158,7 +159,7 @@ def load_clip(
         if on_bad_sample == "raise":
             raise BadSampleError(f"{message} (To train without it: --on_bad_sample skip.)")
         logger.warning("bad sample skipped, the next clip of %s is taken: %s", source.name, message)
-        request = replace(request, video=(request.video + 1) % len(source), frames=None)
+        request = replace(request, video=source.alike(request.video).stop % len(source), frames=None)
     raise BadSampleError(f"data set {source.name}: too many bad clips in a row; the last: {message}")
 
 

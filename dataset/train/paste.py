@@ -34,23 +34,25 @@ class Donor(NamedTuple):
     behind: bool
 
 
-def draw_donor(request: ClipRequest, videos: int, probability: float) -> Donor | None:
+def draw_donor(request: ClipRequest, videos: int, alike: range, probability: float) -> Donor | None:
     """Draw whether a clip gets another clip's object, from the clip's own seed, and request that other clip.
 
     Args:
         request: of the clip.
         videos: number of videos of its source; with one there is no other to paste from.
+        alike: the numbers among them that stand for the clip's own video.
         probability: in 0..1; 0 draws nothing.
 
     Returns:
         A clip of another video of the same source, under the same rules, or None.
     """
-    if not probability or videos < 2:
+    others = videos - len(alike)
+    if not probability or not others:
         return None
     rng = clip_rng(request.seed, "paste")
     if rng.random() >= probability:
         return None
-    video = (request.video + int(rng.integers(1, videos))) % videos
+    video = (alike.stop + int(rng.integers(others))) % videos
     donor = replace(request, video=video, seed=int(rng.integers(2**63)), frames=None)
     return Donor(donor, behind=bool(rng.random() < 0.5))
 

@@ -48,6 +48,10 @@ class StaticSource:
         """Return the number of pictures."""
         return len(self.pictures)
 
+    def alike(self, video: int) -> range:
+        """Return the numbers under which the same picture can be requested: it has one."""
+        return range(video, video + 1)
+
     def load(
         self,
         request: ClipRequest,

@@ -37,7 +37,10 @@ class Source(Protocol):
         """How often a pass shows each video."""
 
     def __len__(self) -> int:
-        """Return the number of videos."""
+        """Return the number of videos that can be requested; some count one more than once."""
+
+    def alike(self, video: int) -> range:
+        """Return the numbers, one after the other, under which the same video can be requested."""
 
     def load(
         self,

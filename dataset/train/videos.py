@@ -51,6 +51,13 @@ class VideoSource:
         """Return the number of videos, or of all their frames if these count."""
         return self._ends[-1] if self.by_frame else len(self.videos)
 
+    def alike(self, video: int) -> range:
+        """Return the numbers under which the same video can be requested: if frames count, one for each of them."""
+        if not self.by_frame:
+            return range(video, video + 1)
+        index = bisect_right(self._ends, video)
+        return range(self._ends[index - 1] if index else 0, self._ends[index])
+
     @cached_property
     def _ends(self) -> list[int]:
         return list(accumulate(len(video.frames) for video in self.videos))

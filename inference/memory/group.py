@@ -108,7 +108,12 @@ class GroupMemory:
         return self._rows[name][self._start : self._end]
 
     def read(self, query_DP: Tensor) -> Tensor:
-        """Match a frame's lifted keys against the memory, note what was used, and read the values: [P,O,V]."""
+        """Match a frame's lifted keys against the memory, note what was used, and read the values: [P,O,V].
+
+        Raises ValueError for a memory without frames: that of objects which entered on a video's last frame.
+        """
+        if not self._rows:
+            raise ValueError("a frame after the last one, on which objects entered: reset() begins another video.")
         match = match_lifted(self.rows("lifted"), query_DP, self.top_k, self.bijective_k)
         if self.limits.long_term:
             self._note_usage(match)

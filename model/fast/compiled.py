@@ -2,7 +2,7 @@
 
 A graph is for one object, another one for any larger number of them. What would ask for more stays outside: whether
 the sensory memory is updated, and strides that differ from frame to frame. On CUDA, a part's kernels are started all at
-once: torch.compile records them as a CUDA graph, for each number of objects.
+once: torch.compile records them as a CUDA graph, for each size of frames and number of objects, which it keeps.
 """
 
 from collections.abc import Iterable
@@ -72,8 +72,9 @@ def compile_parts(network: nn.Module, names: Iterable[str]) -> None:
     }
     for name in names:
         part = network.get_submodule(name)
+        kind = next((kinds[base] for base in type(part).__mro__ if base in kinds), CompiledPart)
         parent, _, own = name.rpartition(".")
-        setattr(network.get_submodule(parent), own, kinds.get(type(part), CompiledPart)(part))
+        setattr(network.get_submodule(parent), own, kind(part))
 
 
 def records(device: torch.device) -> bool:

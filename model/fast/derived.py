@@ -1,6 +1,7 @@
 """Weights that are computed from parameters: once for each call of a network, not once for each use in it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ class Derived(nn.Module):
         return self.derive() if self._held is None else self._held
 
 
-def hold_within(network: nn.Module, repeated: Sequence[nn.Module] = ()) -> None:
+def hold_within(network: nn.Module, repeated: Sequence[nn.Module] = (), methods: Sequence[str] = ()) -> None:
     """Let all layers of a network derive their weights when it is called, and forget them when it returns.
 
     Under autocast they are held in its precision: it keeps its own casts of parameters, but not of what is derived.
@@ -35,6 +36,7 @@ def hold_within(network: nn.Module, repeated: Sequence[nn.Module] = ()) -> None:
         network: with layers that derive weights.
         repeated: modules of it that a call of the network calls several times, none within another. The gradients that
             their weights get in each of these calls are summed for all weights together: see `_Share`.
+        methods: names of others of its methods that are calls, too.
     """
     layers = _layers(network)
     within = {id(layer) for module in repeated for layer in _layers(module)}
@@ -54,8 +56,22 @@ def hold_within(network: nn.Module, repeated: Sequence[nn.Module] = ()) -> None:
 
     network.register_forward_pre_hook(hold)
     network.register_forward_hook(forget, always_call=True)  # type: ignore[arg-type]
+    for name in methods:
+        setattr(network, name, _between(hold, getattr(network, name), forget))
     for module in repeated:
         _share_in_calls(module)
+
+
+def _between(before: Callable[[], None], method: Callable[..., Any], after: Callable[[], None]) -> Callable[..., Any]:
+    @wraps(method)
+    def within(*inputs: Any, **more: Any) -> Any:
+        before()
+        try:
+            return method(*inputs, **more)
+        finally:
+            after()
+
+    return within
 
 
 def _layers(module: nn.Module) -> list[Derived]:
@@ -72,7 +88,11 @@ def _as_autocast(weights: list[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
     if not flat or not torch.is_autocast_enabled(flat[0].device.type):
         return weights
     dtype = torch.get_autocast_dtype(flat[0].device.type)
-    return _grouped(iter(_Cast.apply(dtype, *flat)), weights)
+    cast: dict[int, Tensor] = {}
+    for trains in (True, False):  # cast together with others, frozen weights would ask for a gradient
+        own = [x for x in flat if x.requires_grad == trains]
+        cast |= zip(map(id, own), _Cast.apply(dtype, *own) if own else (), strict=True)
+    return [tuple(cast[id(x)] for x in own) for own in weights]
 
 
 def _grouped(flat: Any, like: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:

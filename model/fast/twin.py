@@ -71,7 +71,7 @@ def for_training(unrolled: Module) -> Module:
     keep_layouts(twin)
     if starts_cost(device):
         _hold_plain(twin)
-    hold_within(twin, find_repeated(twin) if starts_cost(device) else ())
+    hold_within(twin, find_repeated(twin) if starts_cost(device) else (), ("encode",))
     return twin
 
 

@@ -25,7 +25,7 @@ class LossInput(NamedTuple):
 
     Attributes:
         logits: the network's for the frames after the first, see `ClipOutput`. Where a loss is `joint`, it has the keys
-            of the whole step's clips and no logits.
+            of the whole step's clips, and where these are computed in parts no logits, labels and `valid_BO`.
         keys: the network's, of all frames.
         labels_BTHW: true labels of all frames, on the network's device.
         valid_BO: False where an object only pads the batch; on the network's device.

@@ -40,7 +40,7 @@ def joint_gradients(
     # In fp32: in fp16, gradients that the scaler has not seen would vanish.
     leaves = ClipKeys(*[_join(list(parts)) for parts in zip(*keys, strict=True)])  # type: ignore[arg-type]
     nothing = torch.zeros(0, device=leaves.key.device)
-    known = LossInput(nothing, leaves, nothing, nothing, join_comparisons(compared), config, step)
+    known = LossInput(nothing, leaves, nothing, nothing, join_comparisons(compared) if compared else None, config, step)
     with torch.enable_grad():
         losses, counts = compute_losses(known, weights)
         present = [x for x in leaves if x is not None]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from model.affinity import keep_best_queries, lift_memory, lift_query, lifted_similarity, readout, softmax_affinity
-from model.network import ClipKeys, ClipOutput
+from model.network import ClipKeys, ClipOutput, split_frames
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 from model.spacetime.plan import FramePlan, draw_plan, place_plan
 from util.config.data import ClipConfig
@@ -142,7 +142,7 @@ class ClipNetwork(nn.Module):
 
         The last frame is not remembered and the first one is not decoded.
         """
-        frames = _frames(features_BT)
+        frames = split_frames(features_BT)
         f16 = self.network.value_encoder.fuser.prepare(torch.cat([frame.f16 for frame in frames[:-1]]))
         thin = self.network.decoder.prepare(torch.cat([frame.f16_thin for frame in frames[1:]]))
         parts = len(frames) - 1
@@ -190,8 +190,9 @@ class _ValueBank:
         self._rows.append(np.cumsum(needed) - 1)
 
     def touch(self) -> Tensor:
-        """Return a scalar that depends on every value."""
-        return torch.stack([value[0, 0, 0, 0, 0].float() for value in self._values if value is not None]).sum()
+        """Return a scalar that depends on every value, and is finite whatever they are."""
+        first = torch.stack([value[0, 0, 0, 0, 0].float() for value in self._values if value is not None])
+        return torch.where(first.isfinite(), first, 0.0).sum()
 
     def gather(self, memory_BM: np.ndarray) -> Tensor:
         """Return the values [B,O,V,M*P] of each clip's memory frames."""
@@ -218,16 +219,6 @@ def _lift(features_BT: KeyFeatures) -> tuple[Tensor, tuple[Tensor, ...]]:
     shrinkage_FP1 = None if shrinkage is None else shrinkage.flatten(0, 1).transpose(1, 2)
     memory_FPD = lift_memory(key.flatten(0, 1).transpose(1, 2), shrinkage_FP1, selection is not None)
     return memory_FPD, lift_query(key, selection, shrinkage is not None).unbind(dim=1)
-
-
-def _frames(features_BT: KeyFeatures) -> list[KeyFeatures]:
-    # Their gradients are stacked once; of x[:, t], each would fill a tensor of zeros for all frames.
-    unbound = {id(x): x.unbind(dim=1) for x in features_BT if isinstance(x, Tensor)}
-
-    def frame(t: int) -> KeyFeatures:
-        return features_BT.map(lambda x: unbound[id(x)][t])
-
-    return [frame(t) for t in range(features_BT.key.shape[1])]
 
 
 def _over_frames(encode: Callable[[Tensor], Tensor], x_BTCHW: Tensor) -> Tensor:

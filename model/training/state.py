@@ -128,7 +128,7 @@ def restore(state: TrainState, saved: Mapping[str, Any], config: TrainConfig) ->
     if "optimizer" not in saved:
         raise ValueError(f"{source} holds weights only: start another run with --checkpoint instead of --resume.")
     load_weights(state.model, saved["network"], source)
-    state.optimizer.load_state_dict(saved["optimizer"])
+    _load_optimizer(state.optimizer, saved["optimizer"], source)
     if saved["scaler"] and state.scaler.is_enabled():
         state.scaler.load_state_dict(saved["scaler"])
     if state.mean is not None and "ema" in saved:
@@ -141,3 +141,18 @@ def restore(state: TrainState, saved: Mapping[str, Any], config: TrainConfig) ->
     device = next(state.network.parameters()).device
     if device.type == "cuda" and saved["cuda_rng"] is not None:
         torch.cuda.set_rng_state(saved["cuda_rng"], device)
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any], source: str) -> None:
+    """Load what an optimiser knows of each parameter; its settings stay those of this run, but for the step's own lr."""
+    loaded = ("params", "lr")
+    settings = [{name: x for name, x in group.items() if name not in loaded} for group in optimizer.param_groups]
+    try:
+        optimizer.load_state_dict(saved)
+    except ValueError as error:
+        raise ValueError(
+            f"{source} has other groups of parameters ({error}): --encoder_lr, --deep_encoder_lr and --freeze_encoder "
+            "must stay as they were, or start another run with --checkpoint."
+        ) from error
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)

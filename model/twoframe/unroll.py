@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from model.aggregate import soft_odds
-from model.network import ClipKeys, ClipOutput
+from model.network import ClipKeys, ClipOutput, split_frames
 from model.twoframe.network import TwoFrameFeatures, TwoFrameNetwork, extend_history, refer, start_history
 from util.config.data import ClipConfig
 
@@ -53,13 +53,12 @@ class TwoFrameClipNetwork(nn.Module):
             views_BV3HW: second views, of any size, of which only keys are wanted; V = 0 for none.
         """
         valid_BO = valid_BO.to(images_BT3HW.device, non_blocking=True)
-        frames = images_BT3HW.shape[1]
-        features, keys = self._encode(images_BT3HW, views_BV3HW)
+        encoded, keys = self._encode(images_BT3HW, views_BV3HW)
+        features = split_frames(encoded)
         masks = first_masks_BOHW.float()
-        first = previous = refer(_frame(features, 0), masks)
+        first = previous = refer(features[0], masks)
         history, logits = start_history(masks), []
-        for t in range(1, frames):
-            now = _frame(features, t)
+        for now in features[1:]:
             logits.append(soft_odds(self.network.segment(now, [first], previous, history), valid_BO))
             masks = torch.softmax(logits[-1], dim=1)[:, 1:]
             previous, history = refer(now, masks), extend_history(history, masks)
@@ -83,7 +82,3 @@ class TwoFrameClipNetwork(nn.Module):
 def _sharpen(key_BTKYX: Tensor) -> Tensor:
     """Scale keys of unit length: `-|a - b|^2 / sqrt(K)` becomes `cos(a, b) / temperature`, but for a constant."""
     return key_BTKYX * math.sqrt(math.sqrt(key_BTKYX.shape[2]) / (2 * CONTRAST_TEMPERATURE))
-
-
-def _frame(features_BT: TwoFrameFeatures, t: int) -> TwoFrameFeatures:
-    return features_BT.map(lambda x: x[:, t])

@@ -135,6 +135,14 @@ def test_the_last_frame_is_not_remembered(segmenter: Segmenter) -> None:
     assert segmenter.memory_sizes == [(12, 0)]  # one frame of 3 x 4 positions
 
 
+def test_objects_that_enter_on_the_last_frame_have_no_memory(segmenter: Segmenter) -> None:
+    mask = torch.zeros(48, 64, dtype=torch.int64)
+    mask[8:24, 8:24] = 1
+    segmenter.step(torch.zeros(3, 48, 64), mask, last=True)
+    with pytest.raises(ValueError, match=r"a frame after the last one, .* reset\(\) begins another video"):
+        segmenter.step(torch.zeros(3, 48, 64))
+
+
 def test_a_single_frame(segmenter: Segmenter) -> None:
     prob = segmenter.step(frame(0), FIRST, last=True)
     np.testing.assert_array_equal(segmenter.to_id_mask(prob), FIRST.numpy())

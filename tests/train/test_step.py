@@ -125,6 +125,18 @@ def test_the_whole_state_comes_back(config: TrainConfig, batch: ClipBatch, tmp_p
     assert second.validated == 1, "earlier checkpoints were written after validation"
 
 
+def test_a_run_that_goes_on_has_the_settings_that_it_is_given(config: TrainConfig) -> None:
+    first = train.build_state(config, CPU)
+    saved = copy.deepcopy(payload(first, config))
+    other = replace(config, optim=replace(config.optim, weight_decay=0.3))
+    second = train.build_state(other, CPU)
+    restore(second, saved, other)
+    assert {group["weight_decay"] for group in second.optimizer.param_groups} == {0.3}
+    groups = replace(config, optim=replace(config.optim, encoder_lr=0.5))
+    with pytest.raises(ValueError, match="other groups of parameters .*: --encoder_lr, --deep_encoder_lr and"):
+        restore(train.build_state(groups, CPU), saved, groups)
+
+
 def validating(root: Path, output: Path, *more: str) -> list[str]:
     words = ["--validate_every", "2", "--val_dataset", "d17", "--val_root", str(root.parent), "--val_size", "-1"]
     return flags(root, output, *words, "--ema", "0.9", "--warmup_steps", "0", *more)

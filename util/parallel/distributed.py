@@ -83,13 +83,20 @@ def lost_ranks() -> Iterator[None]:
 
 @contextmanager
 def process_group(device: torch.device, timeout: timedelta = TIMEOUT) -> Iterator[None]:
-    """Join the process group for the length of a `with` block, and end with the launcher if that is gone."""
+    """Join the process group for the length of a `with` block, and end with the launcher if that is gone.
+
+    After an error NCCL's group is left as it is: to leave it in order would wait for the others, who hear of the error
+    when this process has ended.
+    """
     with watch_launcher():
         init(device, timeout)
         try:
             yield
-        finally:
-            shutdown()
+        except BaseException:
+            if device.type != "cuda":
+                shutdown()
+            raise
+        shutdown()
 
 
 def gather_objects(item: T) -> list[T]:

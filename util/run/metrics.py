@@ -13,6 +13,8 @@ from util.parallel import distributed
 logger = logging.getLogger(__name__)
 
 _NORM = "gradient_norm"  # the one metric that belongs to no clips of its own
+# The loss scale starts at 2^16 and halves each time: what is not finite at 2^-16 is no overflow.
+MOST_SKIPPED = 32
 
 
 class StepMetrics:
@@ -20,6 +22,7 @@ class StepMetrics:
 
     def __init__(self) -> None:
         """Start empty, with the clock at zero."""
+        self._skipped = 0  # steps in a row
         self._start()
 
     def _start(self) -> None:
@@ -59,17 +62,31 @@ class StepMetrics:
         process) and `redraws` (for each step of this process).
 
         Raises ValueError, with the step, the terms and the clips, if a value was not finite; with `fp16` a gradient
-        that overflows is only logged.
+        that overflows is only logged, unless it does `MOST_SKIPPED` times in a row.
         """
-        terms = list(self._metrics[0])
-        own = torch.stack([torch.stack([metrics[term].float() for term in terms], dim=1) for metrics in self._metrics])
+        # A loss may begin or end between two lines: it counts in the steps that have it, and is 0 in the others.
+        terms = list(dict.fromkeys(term for metrics in self._metrics for term in metrics))
+        present = torch.tensor([[term in metrics for term in terms] for metrics in self._metrics])[None, :, None]
+        nothing = torch.zeros_like(next(iter(self._metrics[0].values())), dtype=torch.float32)
+        own = torch.stack(
+            [
+                torch.stack([metrics[term].float() if term in metrics else nothing for term in terms], dim=1)
+                for metrics in self._metrics
+            ]
+        )
         seconds = max(time.monotonic() - self._since, 1e-9)  # after the values have come from the device
         gathered = distributed.gather_objects((own.tolist(), self._clips))
         values = torch.tensor([ranks_values for ranks_values, _ in gathered], dtype=torch.float64)  # [ranks,S,A,terms]
         for index, step in enumerate(self._steps):
             names = [part for _, clips in gathered for part in clips[index]]
-            _check_finite(step, terms, values[:, index].flatten(0, 1), names, fp16)
-        finite = values.isfinite()
+            skipped = _check_finite(step, terms, values[:, index].flatten(0, 1), names, fp16)
+            self._skipped = self._skipped + 1 if skipped else 0
+            if self._skipped == MOST_SKIPPED:
+                raise ValueError(
+                    f"step {step}: gradients were not finite in {MOST_SKIPPED} steps in a row, at any loss scale; the "
+                    "run stops. Try a smaller --lr or --precision fp32 or bf16."
+                )
+        finite = values.isfinite() & present
         rows = (0, 1, 2)
         means = values.where(finite, torch.zeros((), dtype=values.dtype)).sum(rows) / finite.sum(rows).clamp(min=1)
         scalars = dict(zip(terms, means.tolist(), strict=True)) | {
@@ -81,15 +98,18 @@ class StepMetrics:
         return scalars
 
 
-def _check_finite(step: int, terms: list[str], values: Tensor, clips: Sequence[Sequence[str]], fp16: bool) -> None:
-    """Raise for values [parts,terms] of a step that are not finite; `clips` are the names of each part's."""
+def _check_finite(step: int, terms: list[str], values: Tensor, clips: Sequence[Sequence[str]], fp16: bool) -> bool:
+    """Raise for values [parts,terms] of a step that are not finite; `clips` are the names of each part's.
+
+    Returns whether the step was skipped for its gradient in fp16.
+    """
     bad = ~values.isfinite()
     if not bad.any():
-        return
+        return False
     found = [term for term, is_bad in zip(terms, bad.any(dim=0).tolist(), strict=True) if is_bad]
     if fp16 and found == [_NORM]:
         logger.warning("step %d: gradients overflowed in fp16; the step was skipped, the loss scale halved", step)
-        return
+        return True
     # One part's bad loss makes the gradient of all parts bad: its clips are to blame, not the others'.
     own = bad[:, [term != _NORM for term in terms]].any(dim=1).tolist()
     blamed = [part for part, is_bad in zip(clips, own, strict=True) if is_bad] or clips

@@ -55,6 +55,14 @@ def test_the_next_clip_is_taken_by_rule_and_the_file_is_named(root: Path, caplog
     assert load(root, 0) == ["toy/a", "toy/a"] and not caplog.text
 
 
+def test_the_next_video_is_taken_where_frames_count(root: Path) -> None:
+    source = replace(find_videos("toy", root, frames=3), by_frame=True)
+    clip = load_clip([source], ClipRequest(source=0, video=3, max_gap=5, seed=3), CLIP, SMALL, "skip")
+    assert len(source) == 9 and clip.name.startswith("toy/c")
+    again = load_clip([source], ClipRequest(source=0, video=5, max_gap=5, seed=3), CLIP, SMALL, "skip")
+    assert torch.equal(clip.images_T3HW, again.images_T3HW)
+
+
 def test_the_run_stops_with_the_name_of_the_file(root: Path) -> None:
     with pytest.raises(BadSampleError, match=r"b/0000\d.png is truncated or damaged .* --on_bad_sample skip"):
         load(root, 1, "raise")

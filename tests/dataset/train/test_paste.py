@@ -80,16 +80,25 @@ def test_an_object_is_never_covered_beyond_its_minimum(smallest: int, kept: int)
 
 def test_the_draw_depends_on_the_clips_seed_alone() -> None:
     requests = [ClipRequest(source=1, video=4, max_gap=3, seed=seed, plain=True) for seed in range(2000)]
-    donors = [draw_donor(request, 7, 0.2) for request in requests]
-    assert donors == [draw_donor(request, 7, 0.2) for request in requests]
+    own = range(4, 5)
+    donors = [draw_donor(request, 7, own, 0.2) for request in requests]
+    assert donors == [draw_donor(request, 7, own, 0.2) for request in requests]
     drawn = [donor.request for donor in donors if donor is not None]
     assert 0.4 < np.mean([donor.behind for donor in donors if donor is not None]) < 0.6
     assert len(drawn) == pytest.approx(400, abs=4 * 18)  # a standard deviation is 17.9
     assert {donor.video for donor in drawn} == {0, 1, 2, 3, 5, 6}, "never the clip's own video"
     assert {(donor.source, donor.max_gap, donor.plain) for donor in drawn} == {(1, 3, True)}
     assert len({donor.seed for donor in drawn} | {request.seed for request in requests}) == len(drawn) + 2000
-    assert all(draw_donor(request, 7, 1.0) for request in requests)
-    assert not any(draw_donor(request, 7, 0.0) or draw_donor(request, 1, 1.0) for request in requests)
+    assert all(draw_donor(request, 7, own, 1.0) for request in requests)
+    alone = range(1)
+    assert not any(draw_donor(request, 7, own, 0.0) or draw_donor(request, 1, alone, 1.0) for request in requests)
+
+
+def test_no_object_comes_from_the_same_video_where_its_frames_count() -> None:
+    requests = [ClipRequest(source=0, video=4, max_gap=3, seed=seed) for seed in range(200)]
+    donors = [draw_donor(request, 9, range(2, 5), 1.0) for request in requests]
+    assert {donor.request.video for donor in donors if donor is not None} == {0, 1, 5, 6, 7, 8}
+    assert draw_donor(requests[0], 3, range(3), 1.0) is None
 
 
 def test_without_pasting_the_stream_is_what_it_was(root: Path) -> None:

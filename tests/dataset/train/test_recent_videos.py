@@ -120,3 +120,5 @@ def test_videos_count_by_their_frames(tmp_path: Path) -> None:
         for video in range(6)
     ]
     assert [name.split(" ")[0] for name in names] == 3 * ["burst/LaSOT-bear-2"] + 3 * ["burst/YFCC100M-v_f69e"]
+    assert [source.alike(video) for video in range(6)] == 3 * [range(3)] + 3 * [range(3, 6)]
+    assert replace(source, by_frame=False).alike(1) == range(1, 2)

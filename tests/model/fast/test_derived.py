@@ -32,6 +32,9 @@ class Twice(nn.Module):
         out: Tensor = self.layer(self.layer(x))
         return out
 
+    def forward_twice(self, x: Tensor) -> Tensor:
+        return self.forward(self.forward(x))
+
 
 def test_weights_are_derived_once_a_call_and_follow_the_parameter() -> None:
     network = Twice()
@@ -115,3 +118,24 @@ def test_weights_are_held_in_the_precision_of_autocast() -> None:
     weight = network.layer.weight
     assert weight.grad is not None and weight.grad.dtype == torch.float32
     torch.testing.assert_close(weight.grad.item(), 2 * 2 * 2 / 3, atol=0, rtol=0.02)
+
+
+def test_what_is_frozen_asks_for_no_gradient_under_autocast() -> None:
+    network = Sum()
+    network.often.requires_grad_(False)
+    hold_within(network)
+    seen: list[bool] = []
+    network.often.register_forward_hook(lambda _, __, out: seen.append(out.requires_grad))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = network(torch.ones(1))
+    assert seen == [False, False, False] and out.requires_grad
+
+
+def test_weights_are_held_for_other_methods_too() -> None:
+    network = Twice()
+    hold_within(network, methods=("forward_twice",))
+    with pytest.raises(ArithmeticError):
+        network.forward_twice(torch.full((1,), torch.nan))
+    assert network.layer._held is None and network.layer.times == 1
+    assert network.forward_twice(torch.ones(1)).item() == 16 and network.layer.times == 2
+    assert network.layer._held is None

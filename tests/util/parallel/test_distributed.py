@@ -128,3 +128,18 @@ def test_the_fault_of_another_process_is_a_lost_connection(monkeypatch: pytest.M
         distributed.raise_fault(ValueError("mine"))
     with pytest.raises(ConnectionError, match="another of the 2 processes cannot go on"):
         distributed.raise_fault(None)
+
+
+@pytest.mark.parametrize(("device", "left"), [("cpu", ["left"]), ("cuda:0", [])])
+def test_a_process_that_fails_does_not_wait_for_the_others_on_a_gpu(
+    device: str, left: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(distributed, "init", lambda device, timeout: None)
+    monkeypatch.setattr(distributed, "shutdown", lambda: done.append("left"))
+    with pytest.raises(MemoryError), distributed.process_group(torch.device(device)):
+        raise MemoryError
+    assert done == left
+    with distributed.process_group(torch.device(device)):
+        pass
+    assert done == [*left, "left"]

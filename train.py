@@ -91,7 +91,8 @@ def main(plan: RunPlan) -> None:
                 fit(state, batches, config, stop)
             saved = None
             if stop.signal and (state.progress(config) < 1 or state.owes_validation(config)):
-                logger.info("stopped by signal %d at step %d: continue with --resume", stop.signal, state.step)
+                step, folder = state.step, plan.folder
+                logger.info("stopped by signal %d at step %d: continue with --resume %s", stop.signal, step, folder)
             if stop.signal:
                 raise SystemExit(128 + stop.signal)
 
@@ -193,7 +194,7 @@ def keep_the_last_step(state: TrainState, config: TrainConfig, log: MetricLog | 
         flush(state, config, log, metrics)
     if state.step:
         save(state, config)
-        logger.info("step %d is saved: continue with --resume", state.step)
+        logger.info("step %d is saved: continue with --resume %s", state.step, config.output)
     distributed.barrier()  # the first process that ends has the launcher end the others
 
 
@@ -265,7 +266,7 @@ def judge(state: TrainState, config: TrainConfig, log: MetricLog | None, stop: S
     device = next(state.network.parameters()).device
     mean, folder = state.mean.weights if state.mean is not None else None, config.folder()
     try:
-        figures = validate(state.model, config.validation, device, mean, folder, lambda: stop.signal > 0)
+        figures = validate(state.model, config.validation, device, mean, folder, stop.asked, config.precision)
     except ValidationStopped:
         logger.info("step %d: the validation was broken off; it is done first when the run goes on", state.step)
     else:
@@ -277,9 +278,8 @@ def judge(state: TrainState, config: TrainConfig, log: MetricLog | None, stop: S
             log.scalars(state.step, {f"{JUDGED}{name}": value for name, value in figures.items()})
         state.validated = state.step
         save(state, config)
-    (stopping,) = distributed.largest([stop.signal])
-    stop.signal = int(stopping)
-    return stop.signal > 0
+    stop.signal = int(*distributed.largest([stop.signal]))
+    return stop.asked()
 
 
 def schedule_values(state: TrainState, config: TrainConfig) -> dict[str, float]:

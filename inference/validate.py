@@ -21,7 +21,9 @@ from inference.report import make_report, score_folders
 from inference.scoring.sequences import FrameValues
 from inference.segmenter import InferenceConfig
 from model.network import VOSNetwork
+from util.config.choices import Precision
 from util.config.train import ValidationConfig
+from util.device import many_sizes
 from util.files.atomic import remove, temporary_sibling
 from util.files.palette import write_mask
 from util.parallel import distributed
@@ -43,6 +45,7 @@ def validate(
     weights: Mapping[str, Tensor] | None = None,
     scratch: Path | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    precision: Precision = "auto",
 ) -> dict[str, float]:
     """Segment and score a data set as eval.py would, and measure its matches, its videos shared over the ranks.
 
@@ -56,6 +59,7 @@ def validate(
         weights: used instead of the network's own, such as a running mean of them.
         scratch: folder in which masks are kept meanwhile, in a hidden one; by default the system's temporary folder.
         stopped: asked between frames whether there is no more time.
+        precision: that of the run; see `InferenceConfig.precision`.
 
     Returns:
         "J&F", "J-Mean" and "F-Mean" in 0..1, the same on every rank; and the matching accuracy, such as
@@ -68,12 +72,12 @@ def validate(
     evaluation, videos = open_validation(config)
     names = [video.name for video in videos]
     mine = [videos[job] for job in distributed.share([len(video) for video in videos])[distributed.rank()]]
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), many_sizes():
         snapshot = copy.deepcopy(model).eval()
         if weights is not None:
             snapshot.load_state_dict(weights)
         try:
-            mine_only = _measure(snapshot, evaluation, mine, config, device, scratch, stopped)
+            mine_only = _measure(snapshot, evaluation, mine, config, device, scratch, stopped, precision)
         except ValidationStopped:
             mine_only = None
     everywhere: dict[str, dict[int, FrameValues]] = {}
@@ -135,13 +139,17 @@ def _measure(
     device: torch.device,
     scratch: Path | None,
     stopped: Callable[[], bool],
+    precision: Precision,
 ) -> tuple[dict[str, dict[int, FrameValues]], dict[str, dict[int, Tally]]]:
     """Return the per-frame values of each video's objects, and the tallies of its matches; {} and {} without videos."""
     if not videos:
         return {}, {}
     names = [video.name for video in videos]
     variants = build_variants(
-        model, (config.val_size,), config=InferenceConfig(mem_every=evaluation.mem_every), device=device
+        model,
+        (config.val_size,),
+        config=InferenceConfig(mem_every=evaluation.mem_every, precision=precision),
+        device=device,
     )
     with _folder(scratch) as folder:
         for video in videos:

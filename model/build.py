@@ -35,6 +35,7 @@ class Family:
         sizes_of: reads the sizes but `key_dim` from weights.
         image_encoder: the module that makes features of an image alone.
         early_layers: its modules up to stride 4.
+        encoders: all encoders, by name, and their stages that --deep_encoder_lr is about: those beyond stride 4.
         pretrained: for each size that has them the ImageNet weights of its encoders.
         compiled: the modules that are worth compiling.
     """
@@ -46,6 +47,7 @@ class Family:
     sizes_of: Callable[[Mapping[str, Tensor]], dict[str, int]] = field(default=lambda _: {})
     image_encoder: str
     early_layers: tuple[str, ...]
+    encoders: Mapping[str, tuple[str, ...]]
     pretrained: Mapping[str, Mapping[str, ImageNetWeights]]
     compiled: tuple[str, ...]
 
@@ -61,6 +63,7 @@ SPACE_TIME = Family(
     sizes_of=SpaceTimeNetwork.sizes_of,
     image_encoder="key_encoder",
     early_layers=("conv1", "bn1", "res2"),
+    encoders={"key_encoder": ("layer2", "layer3"), "value_encoder": ("layer2", "layer3")},
     pretrained={
         "base": {"key_encoder": RESNET50, "value_encoder": RESNET18},
         "small": {"key_encoder": EFFICIENTNET_LITE0, "value_encoder": EFFICIENTNET_LITE0},
@@ -74,6 +77,7 @@ TWO_FRAME = Family(
     trunk_channels={name: size.trunk.channels[2] for name, size in TWO_FRAME_SIZES.items()},
     image_encoder="vos.encoder",
     early_layers=("conv0", "norm0", "denseblock1"),
+    encoders={"vos.encoder": ("transition1", "denseblock2", "transition2", "denseblock3")},
     pretrained={"base": {"vos.encoder": DENSENET121}},
     compiled=("vos.encoder", "vos.decoder"),
 )

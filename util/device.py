@@ -3,8 +3,8 @@
 import math
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import get_args
 
 import torch
@@ -70,6 +70,16 @@ def set_up(device: torch.device, *, fixed_sizes: bool) -> None:
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = fixed_sizes
+
+
+@contextmanager
+def many_sizes() -> Iterator[None]:
+    """Have cuDNN try no algorithms in a `with` block, in which many sizes come; see `set_up`."""
+    before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def prefers_channels_last(device: torch.device) -> bool:

@@ -1,8 +1,7 @@
 """Optimiser, learning-rate schedule, running mean of weights."""
 
 import math
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +9,19 @@ from torch import Tensor, nn
 from util.config.train import OptimConfig
 
 
-def build_optimizer(parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> torch.optim.Optimizer:
-    """Build the optimiser over named parameters: one group for each factor on the learning rate."""
+def build_optimizer(
+    parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig, encoders: Mapping[str, Sequence[str]]
+) -> torch.optim.Optimizer:
+    """Build the optimiser over named parameters: one group for each factor on the learning rate.
+
+    Args:
+        parameters: with their names in the network.
+        config: the optimiser's settings.
+        encoders: the network's, by name, each with its deep stages; see `Family.encoders`.
+    """
     by_factor: dict[float, list[nn.Parameter]] = {}
     for name, parameter in parameters:
-        by_factor.setdefault(lr_factor(name, config), []).append(parameter)
+        by_factor.setdefault(lr_factor(name, config, encoders), []).append(parameter)
     groups = [{"params": group, "factor": factor, "lr": factor * config.lr} for factor, group in by_factor.items()]
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     device = next(iter(by_factor.values()))[0].device
@@ -43,11 +50,13 @@ def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
     return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
-def lr_factor(name: str, config: OptimConfig) -> float:
-    """Return the factor on the learning rate of the parameter `name` of a network."""
-    if not re.search(r"(^|\.)(key|value)_encoder\.", name):
-        return 1.0
-    return config.deep_encoder_lr if re.search(r"_encoder\.layer[23]\.", name) else config.encoder_lr
+def lr_factor(name: str, config: OptimConfig, encoders: Mapping[str, Sequence[str]]) -> float:
+    """Return the factor on the learning rate of the parameter `name` of a network; see `build_optimizer`."""
+    for encoder, deep in encoders.items():
+        if name.startswith(f"{encoder}."):
+            stage = name.removeprefix(f"{encoder}.").partition(".")[0]
+            return config.deep_encoder_lr if stage in deep else config.encoder_lr
+    return 1.0
 
 
 def learning_rate(config: OptimConfig, step: int, progress: float) -> float:
@@ -97,5 +106,6 @@ class RunningMean:
         now = module.state_dict()
         floating = [name for name, value in now.items() if value.is_floating_point()]
         torch._foreach_lerp_([self.weights[name] for name in floating], [now[name] for name in floating], 1 - keep)
-        for name in now.keys() - set(floating):
-            self.weights[name].copy_(now[name])
+        counts = sorted(now.keys() - set(floating))
+        if counts:
+            torch._foreach_copy_([self.weights[name] for name in counts], [now[name] for name in counts])

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 def find_start(plan: RunPlan) -> tuple[int, Mapping[str, Any] | None]:
     """Return the stage to begin with and, where it has begun already, its newest checkpoint.
 
-    Raises ValueError when the run is over.
+    Raises ValueError when the run is over, and with --resume auto, which a job that starts again has, SystemExit.
     """
     if not plan.resumed:
         return 0, None
@@ -50,7 +50,11 @@ def find_start(plan: RunPlan) -> tuple[int, Mapping[str, Any] | None]:
             return number, saved
         if number + 1 < len(plan.stages):
             return number + 1, None
-        raise ValueError(f"the run in {plan.folder} is over ({path}): to go on, give it more --iterations.")
+        message = f"the run in {plan.folder} is over ({path}): to go on, give it more --iterations."
+        if not plan.automatic:
+            raise ValueError(message)
+        logger.info(message)
+        raise SystemExit(0)
     return 0, None
 
 
@@ -94,7 +98,7 @@ def build_state(config: TrainConfig, device: torch.device, saved: Mapping[str, A
         model=model,
         network=network,
         parallel=_parallel(network, config),
-        optimizer=build_optimizer(trained, config.optim),
+        optimizer=build_optimizer(trained, config.optim, find_network(config.model).family.encoders),
         scaler=torch.amp.GradScaler(device.type, enabled=resolve_precision(device, config.precision) == "fp16"),
         mean=RunningMean(model, config.optim.ema) if config.optim.ema else None,  # of the weights that all share now
     )

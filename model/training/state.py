@@ -144,7 +144,7 @@ def restore(state: TrainState, saved: Mapping[str, Any], config: TrainConfig) ->
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any], source: str) -> None:
-    """Load what an optimiser knows of each parameter; its settings stay those of this run, but for the step's own lr."""
+    """Load what an optimiser knows of each parameter; its settings stay this run's, but for the last step's lr."""
     loaded = ("params", "lr")
     settings = [{name: x for name, x in group.items() if name not in loaded} for group in optimizer.param_groups]
     try:

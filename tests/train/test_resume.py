@@ -119,7 +119,13 @@ def test_what_cannot_be_resumed(root: Path, tmp_path: Path, capsys: pytest.Captu
     assert message("--resume", str(folder), "--model", "stcn").startswith(f"{here}model xmem, received --model stcn.")
     assert message("--resume", str(folder), "--stage", "2").startswith(f"{here}stage 3, received --stage 2.")
     assert "a run goes on in its folder" in message("--resume", str(folder), "--output", "elsewhere")
-    assert message("--resume", str(folder)).startswith(f"error: the run in {folder} is over (")
+    over = f"error: the run in {folder} is over ("
+    assert message("--resume", str(folder)).startswith(over)
+    assert message("--resume", str(folder / "last.pth")).startswith(over)
+    assert message("--resume").startswith("error: --resume: expected a run's folder, latest or auto.")
+    with pytest.raises(SystemExit) as end:
+        train.command_line(["--resume", "auto", "--output", str(folder), "--model", "xmem", "--stage", "3"])
+    assert end.value.code == 0
     # Another stage's or network's weights in the run's place.
     saved = read_checkpoint(folder / "last.pth")
     save_step(folder, {**saved, "stage": "0"}, 2, keep=0)

@@ -32,12 +32,14 @@ class RunPlan:
         stages: the configuration of each; `output` is the stage's own folder, `checkpoint` what it starts from.
         resumed: whether it goes on with what `folder` holds.
         changed: settings that a resumed run takes up anew, such as "iterations 100 -> 200".
+        automatic: whether nobody has said that there is something to go on with, so that a run may be over.
     """
 
     folder: Path
     stages: tuple[TrainConfig, ...]
     resumed: bool = False
     changed: tuple[str, ...] = ()
+    automatic: bool = False
 
 
 def plan_run(words: Sequence[str], prog: str, description: str) -> RunPlan:
@@ -63,7 +65,11 @@ def plan_run(words: Sequence[str], prog: str, description: str) -> RunPlan:
         stages = [_parse(stage, words, prog, description) for stage in before]
         stages = [replace(new, output=old.output) for new, old in zip(stages, before, strict=True)]
         return RunPlan(
-            folder=folder, stages=_place(stages, folder), resumed=True, changed=tuple(_changes(before, stages))
+            folder=folder,
+            stages=_place(stages, folder),
+            resumed=True,
+            changed=tuple(_changes(before, stages)),
+            automatic=given["resume"] == "auto",
         )
     check_chain(chain)
     usual = [with_mixture(preset(model, size, stage), given.get("data", "")) for stage in chain]

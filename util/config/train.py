@@ -132,9 +132,9 @@ class OptimConfig:
     lr: float
     """Learning rate."""
     encoder_lr: float = 1.0
-    """Factor on the learning rate of both encoders, but for --deep_encoder_lr."""
+    """Factor on the learning rate of the encoders, but for --deep_encoder_lr."""
     deep_encoder_lr: float = 1.0
-    """Factor on the learning rate of the encoders' stages layer2 and layer3."""
+    """Factor on the learning rate of the encoders' stages beyond stride 4, but for fusions."""
     weight_decay: float
     """Weight decay."""
     lr_schedule: Literal["steps", "cosine", "linear"] = "steps"

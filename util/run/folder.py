@@ -151,10 +151,12 @@ def read_record(folder: Path) -> list[TrainConfig]:
 
 
 def find_run(resume: str, output: Path | None) -> Path | None:
-    """Return the folder of the run to resume; None for `auto` without one.
+    """Return the folder of the run to resume, also for one of its stages' or checkpoints; None for `auto` without one.
 
     Raises FileNotFoundError when there is none, ValueError when --output contradicts.
     """
+    if not resume:
+        raise ValueError("--resume: expected a run's folder, latest or auto.")
     if resume == "auto":
         return output if output is not None and (output / RECORD).is_file() else None
     if resume == "latest":
@@ -163,7 +165,8 @@ def find_run(resume: str, output: Path | None) -> Path | None:
         if not runs:
             raise FileNotFoundError(f"--resume latest: there is no run in {root}. Name one, or leave --resume out.")
         return max(runs, key=_newest_change)
-    folder = Path(resume)
+    named = Path(resume)
+    folder = next((place for place in (named, *named.parents[:2]) if (place / RECORD).is_file()), named)
     if output is not None and output != folder:
         raise ValueError(f"--output {output} with --resume {folder}: a run goes on in its folder; leave --output out.")
     return folder

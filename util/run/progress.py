@@ -93,23 +93,28 @@ class TrainingBar:
         Only one of several processes should have its bar `shown`.
         """
         self._start, self._began = start, time.monotonic()
+        self._progress = start
+        # progressbar's own share is that before the first line, and 100 % after the last.
+        self._share = progressbar.FormatCustomText("%(share)3d%%", {"share": 0})
         self._text = progressbar.FormatCustomText(_SHOWN, {"step": 0, "loss": 0.0, "iou": 0.0, "wait": 0.0})
         # progressbar's own estimate would count what was done before a resume as done now.
         self._left = progressbar.FormatCustomText(_LEFT, {"left": "?"})
-        widgets = [progressbar.Percentage(), " ", self._text, progressbar.Bar(), self._left]
+        widgets = [self._share, " ", self._text, progressbar.Bar(), self._left]
         kind = progressbar.ProgressBar if shown else progressbar.NullBar  # in a log, too: its lines say how it learns
         self._bar = kind(max_value=_UNITS, widgets=widgets, fd=CurrentStderr())
 
     def show(self, progress: float, step: int, scalars: Mapping[str, float]) -> None:
         """Show the state after a step: `progress` in [0, 1], and the scalars loss, iou and data_wait."""
         wait = 100 * scalars["data_wait"]
+        self._progress = progress
+        self._share.update_mapping(share=min(int(100 * progress), 100))
         self._text.update_mapping(step=step, loss=scalars["loss"], iou=scalars["iou"], wait=wait)
         self._left.update_mapping(left=time_left(self._start, progress, time.monotonic() - self._began))
         self._bar.update(min(int(progress * _UNITS), _UNITS))
 
-    def close(self, finished: bool) -> None:
+    def close(self) -> None:
         """Leave the bar as it is; a run that stopped early does not show 100 %."""
-        self._bar.finish(dirty=not finished)
+        self._bar.finish(dirty=self._progress < 1)
 
 
 def time_left(start: float, progress: float, seconds: float) -> str:
@@ -127,7 +132,5 @@ def training_bar(start: float = 0.0, shown: bool = True) -> Iterator[TrainingBar
     bar = TrainingBar(start, shown)
     try:
         yield bar
-    except BaseException:
-        bar.close(finished=False)
-        raise
-    bar.close(finished=True)
+    finally:
+        bar.close()

@@ -23,6 +23,10 @@ class StopRequest:
         self.signal = 0
         self._since = 0.0
 
+    def asked(self) -> bool:
+        """Return whether there was one."""
+        return self.signal > 0
+
     def receive(self, number: int, _: FrameType | None = None) -> None:
         """Note a signal; a second Ctrl-C ends the program at once, by KeyboardInterrupt."""
         now = time.monotonic()

@@ -6,6 +6,7 @@ from typing import Literal
 import pytest
 import torch
 
+from model.build import SPACE_TIME, build_model, find_network
 from model.layers.batch_norm import freeze_batch_norm
 from model.training.optim import (
     build_optimizer,
@@ -58,13 +59,28 @@ def test_three_learning_rates_of_stcn_corr() -> None:
         "key_proj.key_proj.weight": 1.0,
         "decoder.pred.weight": 1.0,
     }
-    assert {name: lr_factor(name, config) for name in factors} == factors
+    assert {name: lr_factor(name, config, SPACE_TIME.encoders) for name in factors} == factors
     model = toy_model("stcn-corr")
-    optimizer = build_optimizer(model.named_parameters(), config)
+    optimizer = build_optimizer(model.named_parameters(), config, SPACE_TIME.encoders)
     set_learning_rate(optimizer, 10.0)
     assert sorted(group["lr"] for group in optimizer.param_groups) == [2.0, 4.0, 10.0]
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
-    assert len(build_optimizer(model.named_parameters(), preset("stcn").optim).param_groups) == 1
+    assert len(build_optimizer(model.named_parameters(), preset("stcn").optim, SPACE_TIME.encoders).param_groups) == 1
+
+
+@pytest.mark.parametrize("name", ["xmem", "bmvos", "emvos"])
+def test_every_networks_encoders_have_learning_rates_of_their_own(name: str) -> None:
+    config = replace(OPTIM, encoder_lr=0.2, deep_encoder_lr=0.4)
+    family, model = find_network(name).family, build_model(name, "tiny")
+    own = {id(x) for encoder in family.encoders for x in model.get_submodule(encoder).parameters()}
+    factors = {0.2: 0, 0.4: 0, 1.0: 0}
+    for parameter_name, parameter in model.named_parameters():
+        factor = lr_factor(parameter_name, config, family.encoders)
+        assert (factor == 1.0) == (id(parameter) not in own), parameter_name
+        factors[factor] += 1
+    assert all(factors.values())
+    encoder = model.get_submodule(family.image_encoder)
+    assert {x for x, _ in encoder.named_children()} >= {*family.early_layers, *family.encoders[family.image_encoder]}
 
 
 @pytest.mark.parametrize("kind", ["adam", "adamw"])
@@ -75,7 +91,7 @@ def test_the_optimiser_does_not_mind_memory_layouts(kind: Literal["adam", "adamw
     last, first = torch.channels_last, torch.contiguous_format
     ours = torch.nn.Parameter(weight.contiguous(memory_format=last))
     theirs = torch.nn.Parameter(weight.clone())
-    optimizer = build_optimizer([("weight", ours)], config)
+    optimizer = build_optimizer([("weight", ours)], config, {})
     reference = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind]([theirs], lr=0.1, weight_decay=0.01)
     for layout in (last, first, last):
         gradient = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
@@ -101,6 +117,6 @@ def test_gradients_are_clipped_and_batch_norm_frozen() -> None:
     block(torch.randn(4, 1, 2, 2))
     assert not block[1].training and block[1].running_mean == 0 and block[1].weight.requires_grad
     assert isinstance(
-        build_optimizer(layer.named_parameters(), OPTIM),
+        build_optimizer(layer.named_parameters(), OPTIM, {}),
         torch.optim.Adam,
     )

@@ -30,10 +30,17 @@ def test_the_bar_shows_loss_iou_wait_and_time(capsys: pytest.CaptureFixture[str]
     assert "step 30  loss 1.234  IoU 0.500  data wait   7%" in shown and "0:00:00 left" in shown
 
 
+def test_a_run_that_stops_early_shows_its_share_and_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    with training_bar(start=0.4) as bar:
+        bar.show(0.5, 20, SCALARS)
+    shown = capsys.readouterr().err
+    assert " 50% step 20" in shown and "100%" not in shown and "  0%" not in shown
+
+
 def test_a_bar_that_is_not_shown_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     bar = TrainingBar(shown=False)
     bar.show(0.5, 1, SCALARS)
-    bar.close(finished=True)
+    bar.close()
     assert capsys.readouterr().err == ""
 
 

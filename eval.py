@@ -26,12 +26,21 @@ if __name__ == "__main__":  # a typo is answered before PyTorch is imported, whi
 import progressbar
 import torch
 
-from dataset.evaluate.protocols import EvaluationSet, find_evaluation_set
+from dataset.evaluate.protocols import EvaluationSet, choose_listed, find_evaluation_set
 from dataset.evaluate.video import Video, open_video, open_videos
-from inference.eval_places import SCORES, archive_of, check_places, inputs, output_folder, places, written_places
-from inference.output.finished import is_finished, remove_left_over
+from inference.eval_places import (
+    SCORES,
+    archive_of,
+    check_places,
+    finished_results,
+    inputs,
+    output_folder,
+    places,
+    written_places,
+)
+from inference.output.finished import remove_left_over
 from inference.output.places import FOLDER, check_apart, claim, is_apart
-from inference.output.record import VideoResult, digest, open_output, read_result, results_table, write_result
+from inference.output.record import VideoResult, digest, open_output, results_table, write_result
 from inference.output.submission import pack_results
 from inference.output.writer import ResultWriter
 from inference.propagate import Variant, build_variants, propagate
@@ -92,7 +101,8 @@ def find_videos(config: EvalConfig) -> tuple[EvaluationSet | None, list[Video]]:
         assert config.video is not None
         masks, enlarge = config.mask or config.masks or "", config.enlarge or bool(config.scales)
         return None, [open_video(config.video, masks, allow_truncated=config.allow_truncated, enlarge=enlarge)]
-    evaluation = find_evaluation_set(config.dataset, split=config.split, root=config.root, sparse=config.sparse)
+    whole = find_evaluation_set(config.dataset, split=config.split, root=config.root, sparse=config.sparse)
+    evaluation = choose_listed(whole, config.sequences, "--sequences")
     check_abilities(config, evaluation)
     enlarge = evaluation.enlarge or config.enlarge or bool(config.scales)
     return evaluation, open_videos(replace(evaluation, enlarge=enlarge))
@@ -273,18 +283,6 @@ def open_writer(config: EvalConfig, video: Video, output: Path) -> AbstractConte
     )
 
 
-def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> dict[str, VideoResult]:
-    """Return the results of the videos whose files are all there, by name."""
-    finished = {}
-    for video in videos:
-        result = read_result(output, video.name)
-        names = video.frame_names if config.save_all else video.wanted_names
-        others = places(config, output, video.name)
-        if result is not None and is_finished(names, output / video.name, objects=video.objects, **others):
-            finished[video.name] = result
-    return finished
-
-
 def load_model(config: EvalConfig) -> tuple[VOSNetwork, str]:
     """Return the network and, for the run's record, where its weights come from."""
     if config.model is not None:
@@ -292,8 +290,7 @@ def load_model(config: EvalConfig) -> tuple[VOSNetwork, str]:
     if config.checkpoint is None and distributed.is_main():
         logger.info(box.NOTICE)
     path = local_checkpoint(box.checkpoint_path(config.checkpoint or box.NAME))
-    origin = digest(path)  # first, since it names a missing file
-    return load_checkpoint(path), origin
+    return load_checkpoint(path), digest(path)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class EvalConfig:
     names: Path | None = None
     """For --truth: the metric's list: unseen videos (lvos), seen categories (youtube; or the training meta.json)."""
     sequences: Path | None = None
-    """For --truth: a list of the videos that count (default: all)."""
+    """A file with the names of the videos that count, one on each line (default: all)."""
     score_workers: int = 0
     """Processes to score with; 0: none but this one."""
     allow_truncated: bool = False
@@ -144,9 +144,12 @@ def _source_faults(config: EvalConfig) -> list[tuple[bool, str]]:
             "--video and --zip_only",
         ),
         (
-            config.truth is None
-            and any(value is not None for value in (config.metric, config.meta, config.names, config.sequences)),
-            "--metric, --meta, --names and --sequences need --truth: a data set brings its own",
+            config.truth is None and any(value is not None for value in (config.metric, config.meta, config.names)),
+            "--metric, --meta and --names need --truth: a data set brings its own",
+        ),
+        (
+            config.sequences is not None and (video or config.packs or config.official),
+            "--sequences chooses some of a benchmark's videos: servers, and --official, want all of them",
         ),
         (
             not dataset and not video and config.truth is None,
@@ -154,7 +157,10 @@ def _source_faults(config: EvalConfig) -> list[tuple[bool, str]]:
         ),
         (dataset and video, "--video and --dataset contradict each other: give one of them"),
         (mask and not video, "--mask needs --video, the video that it belongs to"),
-        (masks and not video and config.truth is None, "--masks needs --video, the video that they belong to"),
+        (
+            masks and not video and config.truth is None,
+            "--masks needs --video, the video that they belong to; with a benchmark, --output has the masks to score",
+        ),
         (mask and masks, "--mask and --masks contradict each other: give one of them"),
         (video and not mask and not masks, "--video needs --mask FIRST.png or --masks FOLDER"),
         (video and config.root is not None, "--root needs --dataset: it is the data set's folder"),

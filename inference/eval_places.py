@@ -1,4 +1,4 @@
-"""Where eval.py's results go, and what they must keep away from."""
+"""Where eval.py's results go, what they must keep away from, and which are there already."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,9 @@ from typing import TypedDict
 from dataset.evaluate.protocols import EvaluationSet, published_rules
 from dataset.evaluate.video import Video
 from inference.eval_config import EvalConfig
+from inference.output.finished import is_finished
 from inference.output.places import check_apart
+from inference.output.record import VideoResult, read_result
 from model import box
 from util.run.folder import CONFIG, RECORD
 
@@ -94,3 +96,15 @@ def inputs(config: EvalConfig, evaluation: EvaluationSet | None) -> dict[str, Pa
         given |= {f"the masks of {evaluation.name} in": evaluation.annotations}
         given |= {f"the list of {evaluation.name} in": evaluation.meta or evaluation.metric_meta}
     return {what: path for what, path in given.items() if path is not None}
+
+
+def finished_results(config: EvalConfig, videos: list[Video], output: Path) -> dict[str, VideoResult]:
+    """Return the results of the videos whose files are all there, by name."""
+    finished = {}
+    for video in videos:
+        result = read_result(output, video.name)
+        names = video.frame_names if config.save_all else video.wanted_names
+        others = places(config, output, video.name)
+        if result is not None and is_finished(names, output / video.name, objects=video.objects, **others):
+            finished[video.name] = result
+    return finished

@@ -20,6 +20,8 @@ def check_image(image: Tensor, size: tuple[int, int] | None, frame: int) -> tupl
     Raises:
         ValueError: an image of the wrong shape, type or size.
     """
+    if not isinstance(image, Tensor):
+        raise ValueError(f"image: expected a tensor, received {type(image).__name__}; step_rgb takes pictures")
     if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
         raise ValueError(f"image: expected float [3,H,W], received {image.dtype} {list(image.shape)}")
     height, width = image.shape[-2:]
@@ -43,6 +45,8 @@ def given_objects(
         if object_ids:
             raise ValueError(f"object_ids={object_ids} were given without a mask")
         return [], torch.empty(0)
+    if not isinstance(mask, Tensor):
+        raise ValueError(f"mask: expected a tensor, received {type(mask).__name__}; torch.from_numpy makes one")
     if mask.ndim != 2 or mask.is_floating_point() or mask.is_complex():
         raise ValueError(f"mask: expected integer ids [H,W], received {mask.dtype} {list(mask.shape)}")
     if tuple(mask.shape) != size:

@@ -221,7 +221,7 @@ def _refuse_unknown_ids(results: Sequence[SequenceScores], pred_root: Path) -> N
     if wrong:
         raise ValueError(
             f"{pred_root} holds ids that the ground truth lacks: {'; '.join(wrong)}. Expected the ids of the ground "
-            "truth; give the objects those ids, or score all that is not zero as one object (single_object)."
+            "truth; give the objects those ids, or score all that is not zero as one object: --metric davis16."
         )
 
 

@@ -24,7 +24,7 @@ from model.fast.twin import for_inference
 from model.network import STRIDE, VOSNetwork
 from model.spacetime.network import KeyFeatures, SpaceTimeNetwork
 from model.weights import load_checkpoint
-from util.device import autocast, half_type, resolve_precision, upload
+from util.device import autocast, half_type, resolve_precision, select_device, upload
 from util.image import pad, padding_to_multiple
 
 logger = logging.getLogger(__name__)
@@ -239,12 +239,13 @@ def build_segmenter(
         The segmenter of the network's family; all are used in the same way.
 
     Raises:
-        ValueError: the table of networks has none of the model's name.
+        ValueError: the table of networks has none of the model's name, or this machine no such device.
     """
     if model is None:
         logger.info(box.NOTICE)
         model = load_checkpoint(box.NAME)
-    target = torch.device(device) if device is not None else next(model.parameters()).device
+    named = select_device(device) if isinstance(device, str) else device
+    target = next(model.parameters()).device if named is None else named
     family = find_network(model.config.name).family
     settings = config or InferenceConfig()
     dtype = half_type(resolve_precision(target, settings.precision))

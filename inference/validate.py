@@ -5,15 +5,13 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dataset.disk.lists import read_video_list
 from dataset.evaluate.annotated import open_annotated
-from dataset.evaluate.protocols import EvaluationSet, find_evaluation_set
+from dataset.evaluate.protocols import EvaluationSet, choose_listed, find_evaluation_set
 from dataset.evaluate.video import Video, open_videos
 from inference.matches.accuracy import Tally, make_match_report, measure_videos
 from inference.propagate import build_variants, propagate
@@ -96,7 +94,10 @@ def validate(
 
 def open_validation(config: ValidationConfig) -> tuple[EvaluationSet, list[Video]]:
     """Find the videos to validate on. Raises as `validate`."""
-    evaluation = find_evaluation_set(config.val_dataset, split=config.val_split, root=config.val_root)
+    try:
+        evaluation = find_evaluation_set(config.val_dataset, split=config.val_split, root=config.val_root)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(str(error).replace("--root", "--val_root")) from error
     if not evaluation.scored:
         raise ValueError(
             f"--val_dataset: {evaluation.name} has no complete ground truth to validate on: choose d16, d17, sample, "
@@ -107,10 +108,7 @@ def open_validation(config: ValidationConfig) -> tuple[EvaluationSet, list[Video
             f"--val_dataset: {evaluation.name} is scored in its own way ({evaluation.metric}), training validates by "
             "DAVIS's J&F: choose d16, d17, mose, or one's own in DAVIS-2017's layout; eval.py --score does the rest."
         )
-    if config.val_list is not None:
-        has = evaluation.videos.__contains__
-        names = read_video_list("--val_list:", config.val_list, evaluation.name, has)
-        evaluation = replace(evaluation, videos=tuple(names))
+    evaluation = choose_listed(evaluation, config.val_list, "--val_list")
     return evaluation, open_videos(evaluation)
 
 

@@ -68,6 +68,9 @@ def command_line(arguments: Sequence[str] | None = None) -> None:
     with cli.program():
         words = list(sys.argv[1:] if arguments is None else arguments)
         end = words.index("--") if "--" in words else len(words)
+        shared = [flag for flag in ("--model", "--stage", "--dataset") if flag in words[:end]]
+        if shared:
+            raise ValueError(f"{shared[0]} is a flag of train.py: those follow after --, as in -- {shared[0]} ...")
         main(cli.parse(AblateConfig, "ablate.py", __doc__ or "", words[:end]), words[end + 1 :])
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from model import box
 from model.weights import FORMAT, VERSION, extract_weights, identify
 from util.cli import run
 from util.files.checkpoint import read_checkpoint, save_checkpoint
@@ -44,7 +45,7 @@ def main(config: ExportConfig) -> None:
     if config.output.exists():
         raise ValueError(f"{config.output} is there already: choose another name, or remove it")
     source = f"checkpoint {config.checkpoint}"
-    content = read_checkpoint(config.checkpoint)
+    content = read_checkpoint(box.checkpoint_path(config.checkpoint))
     weights = extract_weights(content, source)
     network = identify(weights, source)
     if config.half:

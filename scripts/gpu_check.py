@@ -132,6 +132,7 @@ def main(config: Config) -> None:
         raise ValueError(f"--only {' '.join(unknown)}: expected some of {', '.join(PARTS)}.")
     set_up(device, fixed_sizes=device.type == "cuda")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    print(f"on {name}" + ("" if device.type == "cuda" else ": no GPU is checked"))
     report: dict[str, Any] = {"device": name, "torch": torch.__version__, "quick": config.quick, "parts": {}}
     parts = dict(PARTS)
     if config.train:

@@ -86,10 +86,13 @@ def collect(logs: dict[str, list[dict[str, float | None]]], only: Sequence[str])
     Raises ValueError if there are none, or a quantity of `only` is in no run.
     """
     names = {name for entries in logs.values() for entry in entries for name in entry} - {"step"}
+    if not logs:
+        raise ValueError("give the folder of a run, or several.")
+    if not names:
+        raise ValueError(f"{', '.join(logs)}: nothing was logged yet.")
     unknown = [name for name in only if name not in names]
-    if unknown or not names:
-        known = ", ".join(sorted(names)) or "nothing yet"
-        raise ValueError(f"--only {' '.join(unknown) or 'all'}: the runs logged {known}.")
+    if unknown:
+        raise ValueError(f"--only {' '.join(unknown)}: the runs logged {', '.join(sorted(names))}.")
     order = only or sorted(names, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
     return {
         name: {log: _curve(entries, name) for log, entries in logs.items() if _has(entries, name)} for name in order

@@ -210,7 +210,10 @@ def check_proposals(folder: Path, videos: Mapping[str, Sequence[str]], listed: P
         first = proposals_path(folder, missing[0])
         which = str(first) if len(videos) == 1 else f"{len(missing)} of {len(videos)} videos, such as {first}"
         command = _command(folder, missing[0]) + ("" if listed is None else f" --videos {listed}")
-        raise FileNotFoundError(f"no object proposals: {which}, missing. Find them with: {command}")
+        raise FileNotFoundError(
+            f"no object proposals: {which}, missing. Do without them (--ocl_objects manual, or --no_ocl). "
+            f"Find them with: {command}"
+        )
     for video, frames in videos.items():
         _check_frames(folder, video, frozenset(read_header(folder, video).frames), frames)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from dataset.disk.layout import require_folder
+from dataset.disk.lists import read_video_list
 from dataset.evaluate.files import Files, Query, VideoFiles
 from dataset.evaluate.recent_splits import burst, lvos, mose, sav, vost
 from dataset.evaluate.splits import davis_2016, davis_2017, generic, long_videos, youtube_vos
@@ -157,6 +158,17 @@ BENCHMARKS: dict[str, Benchmark] = {
     "sav": Benchmark(root=Path("data/SA-V"), find=sav, splits={"val": _SAV, "test": _SAV}),
 }
 DATASETS = tuple(BENCHMARKS)
+
+
+def choose_listed(evaluation: EvaluationSet, listed: Path | None, flag: str) -> EvaluationSet:
+    """Keep the videos that a file names, one on each line; all without a file.
+
+    Raises FileNotFoundError or ValueError, with the `flag` that gave the file, where there is none or a name is wrong.
+    """
+    if listed is None:
+        return evaluation
+    names = read_video_list(f"{flag}:", listed, evaluation.name, evaluation.videos.__contains__)
+    return replace(evaluation, videos=tuple(names))
 
 
 def find_evaluation_set(

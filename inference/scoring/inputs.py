@@ -170,7 +170,7 @@ def require_sound(gt: MaskSet, pred: MaskSet, problems: Sequence[str]) -> None:
         raise ValueError(
             f"cannot score {pred.root} against {gt.root}, {len(problems)} problem(s):\n"
             + ";\n".join(f"  {problem}" for problem in problems)
-            + ".\nMend the folders, or choose what to score with the list of sequences."
+            + ".\nMend the folders, or choose what to score: --sequences LIST, a file with their names."
         )
 
 

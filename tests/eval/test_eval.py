@@ -103,6 +103,15 @@ def test_perfect_masks_score_100(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.splitlines()[-1].split()[:5] == ["mean", "over", "objects", "4", "100.0"]
 
 
+def test_some_of_a_benchmarks_videos(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("list.txt").write_text("camel\n")
+    segment("--sequences", "list.txt", "--score")
+    assert {name.split("/")[0] for name in masks(Path("out"))} == {"camel"}
+    assert set(json.loads(Path("out/scores.json").read_text())["sequences"]) == {"camel"}
+    Path("list.txt").write_text("dromedary\n")
+    assert "dromedary" in refused(capsys, *D17, *TINY, "--sequences", "list.txt")
+
+
 def test_coco_files_hold_the_same_masks() -> None:
     segment("--format", "coco")
     for name, length in LENGTHS.items():
@@ -230,6 +239,15 @@ def test_official_scores_where_the_toolkit_is_installed(
         (["--dataset", "d17", "--root", "nowhere", *TINY], "data set d17: folder nowhere does not exist."),
         ([*D17, "--video", "clip", "--mask", "m.png"], "--video and --dataset contradict each other: give one of them"),
         (["--masks", "masks", *D17], "--masks needs --video, the video that they belong to"),
+        (
+            ["--masks", "masks", "--score_only", *D17],
+            "--masks needs --video, the video that they belong to; with a benchmark, --output has the masks to score",
+        ),
+        (["--sequences", "list.txt", "--zip", *D17], "--sequences chooses some of a benchmark's videos: servers, and"),
+        (
+            ["--sequences", "none.txt", *D17],
+            "--sequences: none.txt does not exist: expected a video's name on each line",
+        ),
         (["--mask", "m.png", *D17], "--mask needs --video, the video that it belongs to"),
         (["--video", "clip", *TINY], "--video needs --mask FIRST.png or --masks FOLDER"),
         (["--video", "c", "--mask", "m", "--masks", "n"], "--mask and --masks contradict each other: give one of them"),
@@ -240,10 +258,10 @@ def test_official_scores_where_the_toolkit_is_installed(
         ),
         (["--truth", "a", "--masks", "b"], "--truth is the ground truth of two folders: give it with --score_only"),
         (["--truth", "a", "--score_only", *D17], "--truth is the ground truth of two folders: give it with --score"),
-        (["--score_only", "--metric", "vost", *D17], "--metric, --meta, --names and --sequences need --truth: a data"),
+        (["--score_only", "--metric", "vost", *D17], "--metric, --meta and --names need --truth: a data set"),
         (["--truth", "a", "--masks", "b", "--score_only"], "ground truth folder a does not exist"),
         (["--video", "c", "--mask", "m", "--zip"], "--zip and --zip_only need --dataset: no server takes a video of"),
-        ([*D17, "--checkpoint", "nowhere.pth"], "nowhere.pth: no such file"),
+        ([*D17, "--checkpoint", "nowhere.pth"], "checkpoint nowhere.pth does not exist. Check the path; released ones"),
         ([*D17, *TINY, "--model", "xmem"], "--checkpoint and --model contradict each other: --model is a network with"),
         ([*D17, "--model", "xmem"], "--model has random weights: only --benchmark takes it"),
         ([*D17, "--benchmark", "--model", "xmen"], "unknown model 'xmen'; did you mean 'xmem'?"),

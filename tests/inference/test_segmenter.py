@@ -204,6 +204,8 @@ def test_the_callers_model_is_left_alone(models: dict[str, SpaceTimeNetwork]) ->
     [
         (lambda s: s.step(torch.zeros(H, W)), r"image: expected float \[3,H,W\], received torch.float32 \[40, 56\]"),
         (lambda s: s.step(torch.zeros(3, H, W, dtype=torch.uint8)), "image: expected float .* received torch.uint8"),
+        (lambda s: s.step(frame(0).numpy()), "image: expected a tensor, received ndarray; step_rgb takes pictures"),
+        (lambda s: s.step(frame(0), FIRST.numpy()), "mask: expected a tensor, received ndarray; torch.from_numpy"),
         (lambda s: s.step(frame(0), FIRST[:-1]), r"mask: expected 40x56 .* received 39x56"),
         (lambda s: s.step(frame(0), FIRST.float()), r"mask: expected integer ids \[H,W\], received torch.float32"),
         (lambda s: s.step(frame(0), FIRST[None].expand(3, -1, -1)), r"mask: expected integer ids .* \[3, 40, 56\]"),

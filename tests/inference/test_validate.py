@@ -135,6 +135,8 @@ def test_two_ranks_get_what_one_process_gets(root: Path, tmp_path: Path) -> None
 def test_data_that_cannot_be_validated_on_are_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="data set d17: folder .*nowhere does not exist"):
         validate(toy_model(), ValidationConfig(val_root=tmp_path / "nowhere"), CPU)
+    with pytest.raises(FileNotFoundError, match="Give its place with --val_root, or get it"):
+        open_validation(ValidationConfig(val_root=tmp_path / "nowhere"))
     write_video(tmp_path / "g/JPEGImages/x", tmp_path / "g/Annotations/x", 3)
     with pytest.raises(ValueError, match="--val_dataset: g val has no complete ground truth to validate on: choose"):
         open_validation(ValidationConfig(val_dataset="g", val_root=tmp_path / "g"))

@@ -96,6 +96,14 @@ def test_rows_differ_by_their_flags_only(tmp_path: Path) -> None:
     assert len(same) == 1 and plans[0].seed == 3 and plans[0].iterations == 4
 
 
+def test_flags_of_training_without_the_dashes_before_them_are_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        ablate.command_line(["--output", str(tmp_path / "a"), "--model", "stcn"])
+    assert "error: --model is a flag of train.py: those follow after --, as in -- --model" in capsys.readouterr().err
+
+
 def test_a_chain_of_stages_is_finished_with_its_last(tmp_path: Path) -> None:
     (run,) = plan_runs(tmp_path, choose_rows(4, ("pcl",)), (1,), [*SHARED, "--stage", "03"])
     for stage in run.stages:

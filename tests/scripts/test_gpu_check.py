@@ -20,7 +20,7 @@ def test_parts_run_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert report["device"] == "cpu" and tuple(report["parts"]) == only
     assert all(found["passed"] for found in report["parts"].values())
     assert 0.995 <= report["parts"]["precisions"]["bf16"] <= 1
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(only)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["on", *only]
 
 
 def test_a_part_that_fails_is_said_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

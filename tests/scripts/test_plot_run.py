@@ -65,5 +65,7 @@ def test_what_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fig.jpg: expected a name that ends in .png, .pdf, .svg, received '.jpg'"):
         main(PlotConfig(runs=(run,), output=tmp_path / "fig.jpg"))
     (run / "metrics.jsonl").write_text("")
-    with pytest.raises(ValueError, match="--only all: the runs logged nothing yet"):
+    with pytest.raises(ValueError, match="a: nothing was logged yet"):
         main(PlotConfig(runs=(run,)))
+    with pytest.raises(ValueError, match="give the folder of a run, or several"):
+        main(PlotConfig(runs=()))

@@ -80,7 +80,10 @@ def name_of(checkpoint: Path) -> str:
 
 
 def check_places(config: EvalConfig, evaluation: EvaluationSet | None, output: Path) -> None:
-    """Raise ValueError if results would go into what is read."""
+    """Raise ValueError if results would go into what is read, or the output is a file."""
+    if output.is_file() and not config.score_only:
+        check_apart([output], inputs(config, evaluation))
+        raise ValueError(f"--output {output} is a file: expected a folder.")
     others = [beside(output, end) for end in ("_probs", "_coco", ".zip", ".json")]
     if config.writes and config.segments:
         check_apart([output, *others], inputs(config, evaluation))

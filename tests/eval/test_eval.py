@@ -274,6 +274,10 @@ def test_official_scores_where_the_toolkit_is_installed(
         ([*D17, *TINY, "--device", "gpu"], "unknown device 'gpu': expected auto, cpu, cuda, cuda:INDEX or mps"),
         ([*D17, *TINY, "--scales", "32", "32"], "sizes [32, 32]: expected one or several different ones"),
         ([*D17, *TINY, "--mem_every", "0"], "mem_every=0: expected at least 1"),
+        (
+            [*D17, *TINY, "--output", "davis/trainval/ImageSets/2017/val.txt"],
+            "--output davis/trainval/ImageSets/2017/val.txt is a",
+        ),
         ([*D17, *TINY, "--output", "tiny.pth"], "the output tiny.pth is --checkpoint tiny.pth: "),
         ([*D17, *TINY, "--output", "tiny.pth/out"], "the output tiny.pth/out lies inside --checkpoint tiny.pth: "),
         (

@@ -95,7 +95,7 @@ def test_the_draw_depends_on_the_clips_seed_alone() -> None:
 
 
 def test_no_object_comes_from_the_same_video_where_its_frames_count() -> None:
-    requests = [ClipRequest(source=0, video=4, max_gap=3, seed=seed) for seed in range(200)]
+    requests = [ClipRequest(source=0, video=2, max_gap=3, seed=seed) for seed in range(200)]
     donors = [draw_donor(request, 9, range(2, 5), 1.0) for request in requests]
     assert {donor.request.video for donor in donors if donor is not None} == {0, 1, 5, 6, 7, 8}
     assert draw_donor(requests[0], 3, range(3), 1.0) is None

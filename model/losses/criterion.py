@@ -53,22 +53,23 @@ class Loss(NamedTuple):
         joint: whether it compares clips with each other. Then it needs those of the whole step: if these are computed
             in parts, of all parts.
         of_views: whether it needs the clips' second views.
+        counts: what goes with it, by name, and is worth a line of the log.
     """
 
     compute: Callable[[LossInput], Tensor]
     weight: Callable[[TrainConfig, float], float]
     joint: bool = False
     of_views: bool = False
+    counts: Callable[[LossInput], dict[str, Tensor]] = lambda _: {}
 
 
 def compute_losses(x: LossInput, weights: Mapping[str, float]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Compute the losses that have a weight in this step, unweighted, and counts that are worth a line of the log."""
-    losses = {name: row.compute(x) for name, row in LOSSES.items() if weights[name]}
-    counts = {}
-    if weights["ocl"] and x.compared is not None:
-        ids_B2N = upload(x.compared.box_ids_B2N, x.keys.key.device)
-        counts["clips_without_objects"] = clips_without_objects(ids_B2N)
-    return losses, counts
+    """Compute the losses that have a weight in this step, unweighted, and their counts."""
+    rows = {name: row for name, row in LOSSES.items() if weights[name]}
+    counts: dict[str, Tensor] = {}
+    for row in rows.values():
+        counts |= row.counts(x)
+    return {name: row.compute(x) for name, row in rows.items()}, counts
 
 
 def loss_weights(config: TrainConfig, progress: float) -> dict[str, float]:
@@ -132,6 +133,11 @@ def _ocl(x: LossInput) -> Tensor:
     return object_loss(key, compared, queries_BQ, wanted.own_negatives, wanted.gather_negatives)
 
 
+def _object_counts(x: LossInput) -> dict[str, Tensor]:
+    ids_B2N = upload(_compared(x).box_ids_B2N, x.keys.key.device)
+    return {"clips_without_objects": clips_without_objects(ids_B2N)}
+
+
 def _pcl_released(x: LossInput) -> Tensor:
     """Join both terms of the released loss, so that the usual alpha gives them their published weights."""
     compared, key, view_key = _compared(x), x.keys.head_key, x.keys.view_key
@@ -182,5 +188,5 @@ LOSSES: dict[str, Loss] = {
     "pcl_released": Loss(
         _pcl_released, lambda config, progress: _pixel_weight(config, progress, "released"), joint=True, of_views=True
     ),
-    "ocl": Loss(_ocl, _object_weight, joint=True),
+    "ocl": Loss(_ocl, _object_weight, joint=True, counts=_object_counts),
 }

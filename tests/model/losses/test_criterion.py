@@ -129,10 +129,16 @@ def test_a_loss_is_a_function_and_a_row(root: Path, monkeypatch: pytest.MonkeyPa
 
     run, batch = small_run(root, "stcn"), first_batch(small_run(root, "stcn"))
     without, _ = train.train_step(build_state(run, CPU), [batch], run)
-    monkeypatch.setitem(criterion.LOSSES, "small_keys", Loss(small_keys, lambda config, progress: 3 * (1 - progress)))
+    row = Loss(
+        small_keys,
+        lambda config, progress: 3 * (1 - progress),
+        counts=lambda x: {"clips": torch.tensor(float(len(x.keys.key)))},
+    )
+    monkeypatch.setitem(criterion.LOSSES, "small_keys", row)
     state = build_state(run, CPU)
     before = {name: value.clone() for name, value in state.model.state_dict().items()}
     metrics, output = train.train_step(state, [batch], run)
+    assert metrics["clips"].tolist() == [run.batch_size] and "clips" not in without
     torch.testing.assert_close(metrics["small_keys"], output.keys.key.square().mean()[None])
     torch.testing.assert_close(metrics["loss"], without["loss"] + 3 * metrics["small_keys"])
     assert any(not torch.equal(value, before[name]) for name, value in state.model.state_dict().items())

@@ -176,6 +176,8 @@ def segment_one(
                     wanted=frame.wanted or config.save_all,
                 )
             bar.update(done + numbers[frame.name])
+    if early := len(video) - watch.frames:
+        logger.info("%s: the masks of %d frames before the first given one are empty", video.name, early)
     objects = len(variants[0].segmenter.object_ids)
     result = VideoResult(name=video.name, objects=objects, frames=watch.frames, seconds=watch.seconds)
     if config.writes:

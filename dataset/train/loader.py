@@ -44,12 +44,11 @@ class ClipDataset(Dataset[Clip]):
         """Keep what every clip needs."""
         self.sources = sources
         self.config = config
-        self.plain = replace(config.augment, degrees=0.0, shear=0.0, frame_scale=(1.0, 1.0))
         self.correspondence = config.correspondence if config.correspondence.active else None
 
     def __getitem__(self, request: ClipRequest) -> Clip:
         """Return the clip of a request, the same in every process."""
-        augmentation = self.plain if request.plain else self.config.augment
+        augmentation = self.config.augment.plain() if request.plain else self.config.augment
         bad = self.config.data.on_bad_sample
         clip = load_clip(self.sources, request, self.config.clip, augmentation, bad, self.correspondence)
         source = self.sources[request.source]

@@ -12,6 +12,7 @@ from inference.scoring.masks import MaskSet, NoMasks, PathLike, SequenceMasks, o
 from util.files.picture import MOST_PIXELS
 
 T = TypeVar("T")
+MOST_SHOWN = 10  # problems of a message
 _SEEN = {"seen": True, "unseen": False}
 
 
@@ -147,7 +148,8 @@ def frame_problems(gt: SequenceMasks, pred: SequenceMasks, frames: Sequence[str]
     for masks, names in ((pred, have), (gt, known)):
         missing = [frame for frame in frames if frame not in names]
         if missing:
-            problems.append(f"{len(missing)} of {len(frames)} frames missing in {masks.where}: {', '.join(missing)}")
+            shown = ", ".join(_first(missing))
+            problems.append(f"{len(missing)} of {len(frames)} frames missing in {masks.where}: {shown}")
     for frame in (frame for frame in frames if frame in have and frame in known):
         sizes = gt.size(frame), pred.size(frame)
         for masks, size in zip((gt, pred), sizes, strict=True):
@@ -164,12 +166,17 @@ def frame_problems(gt: SequenceMasks, pred: SequenceMasks, frames: Sequence[str]
     return problems
 
 
+def _first(items: Sequence[str]) -> list[str]:
+    more = len(items) - MOST_SHOWN
+    return [*items[:MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+
+
 def require_sound(gt: MaskSet, pred: MaskSet, problems: Sequence[str]) -> None:
-    """Raise ValueError with all problems, if there are any."""
+    """Raise ValueError with the first problems and their number, if there are any."""
     if problems:
         raise ValueError(
             f"cannot score {pred.root} against {gt.root}, {len(problems)} problem(s):\n"
-            + ";\n".join(f"  {problem}" for problem in problems)
+            + ";\n".join(f"  {problem}" for problem in _first(problems))
             + ".\nMend the folders, or choose what to score: --sequences LIST, a file with their names."
         )
 

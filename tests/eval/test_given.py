@@ -37,6 +37,16 @@ def test_masks_that_say_everything_come_back_exactly(more: list[object], folder:
     assert all(np.array_equal(again[f"clip/{n}.png"], written[f"clip/{n}.png"]) for n in ("00001", "00002", "00004"))
 
 
+def test_frames_before_the_first_mask_are_empty_and_that_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("00000", "00002"):
+        (folder / "masks" / f"{name}.png").unlink()
+    evaluate(*CLIP, "--size", 32, "--output", "out")
+    assert "clip: the masks of 3 frames before the first given one are empty" in capsys.readouterr().err
+    assert [mask.any() for mask in masks(folder / "out").values()] == [False] * 3 + [True] * 2
+
+
 def seen_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Sizes of the frames that networks get to see."""
     sizes: list[tuple[int, int]] = []

@@ -179,6 +179,19 @@ def test_names_every_problem_before_any_mask_is_read(pair: tuple[Path, Path], mo
     assert "cow" not in message
 
 
+def test_a_long_list_of_problems_is_cut(pair: tuple[Path, Path]) -> None:
+    gt, pred = pair
+    save(gt, {f"v{number:02d}": [frame(id1=(0, 0))] * 3 for number in range(15)})
+    save(gt, {"long": [frame(id1=(0, 0))] * 14})
+    save(pred, {"long": [frame(id1=(0, 0))]})
+    with pytest.raises(ValueError) as error:
+        score_folders(gt, pred)
+    message = str(error.value)
+    assert "16 problem(s)" in message and ";\n  and 6 more.\n" in message and message.count("sequence missing") <= 10
+    with pytest.raises(ValueError, match=r"12 of 12 frames missing in .*: 00001, .*00010, and 2 more\.\n"):
+        score_folders(gt, pred, sequences=["long"])
+
+
 def test_first_and_last_prediction_may_be_missing(pair: tuple[Path, Path]) -> None:
     gt, pred = pair
     before = score_folders(gt, pred)

@@ -1,6 +1,6 @@
 """The configuration of training clips: where they come from, how they are drawn, what is done to them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -151,3 +151,7 @@ class Augmentation:
         for name in ("vertical_flip", "paste"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} {getattr(self, name)}: expected a probability, 0 to 1.")
+
+    def plain(self) -> "Augmentation":
+        """Return it without what turns, shears or scales single frames, as in the last --plain_end steps."""
+        return replace(self, degrees=0.0, shear=0.0, frame_scale=(1.0, 1.0))

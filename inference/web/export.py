@@ -20,6 +20,10 @@ from util.files.palette import davis_palette
 FILES = {"masks": "masks.zip", "overlay": "overlay.mp4", "coco": "coco.json"}
 
 
+# How long a wish waits for the file before it: that is there for all to see a moment before its maker is free.
+_MOMENT_S = 0.5
+
+
 class Exporter:
     """Makes one file after the other in a thread, and tells the pages how far it is."""
 
@@ -35,7 +39,7 @@ class Exporter:
         frames = [frame for frame in range(len(session.film)) if session.has_mask(frame)]
         if not frames:
             raise ValueError("There is nothing to download yet: paint an object and propagate.")
-        if not self._busy.acquire(blocking=False):
+        if not self._busy.acquire(timeout=_MOMENT_S):
             raise ValueError("Another download is being made: wait until it is done.")
         threading.Thread(target=self._make, args=(session, kind, frames), daemon=True, name="export").start()
 

@@ -1,5 +1,6 @@
 """Files to take away, without a server."""
 
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from inference.output.coco import read_coco
+from inference.web import export
 from inference.web.events import Events
 from inference.web.export import Exporter, write_coco, write_film, write_zip
 from inference.web.film import Film
@@ -55,3 +57,20 @@ def test_an_error_is_told_and_the_next_file_is_made(tmp_path: Path, monkeypatch:
     while exporter._busy.locked():
         pass
     assert told[-1]["file"] == "masks.zip" and (session.folder / "exports" / "masks.zip").is_file()
+
+
+def test_a_wish_waits_for_a_maker_that_ends_and_for_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = create(tmp_path / "session", Film(write_clip(tmp_path / "clip.mp4", 2)), "clip", 240)
+    session.add_object()
+    session.paint(0, square(3, 3, 1), [1], 0)
+    exporter = Exporter(Events())
+    exporter._busy.acquire()
+    ending = threading.Timer(0.1, exporter._busy.release)
+    ending.start()
+    exporter.start(session, "masks")
+    while exporter._busy.locked():
+        pass
+    assert (session.folder / "exports" / "masks.zip").is_file()
+    monkeypatch.setattr(export, "_MOMENT_S", 0.01)
+    with exporter._busy, pytest.raises(ValueError, match="Another download is being made"):
+        exporter.start(session, "coco")

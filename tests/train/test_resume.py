@@ -122,6 +122,7 @@ def test_what_cannot_be_resumed(root: Path, tmp_path: Path, capsys: pytest.Captu
     over = f"error: the run in {folder} is over ("
     assert message("--resume", str(folder)).startswith(over)
     assert message("--resume", str(folder / "last.pth")).startswith(over)
+    assert "there is no run in it" in message("--resume", str(folder / "lost.pth"))
     assert message("--resume").startswith("error: --resume: expected a run's folder, latest or auto.")
     with pytest.raises(SystemExit) as end:
         train.command_line(["--resume", "auto", "--output", str(folder), "--model", "xmem", "--stage", "3"])

@@ -166,7 +166,8 @@ def find_run(resume: str, output: Path | None) -> Path | None:
             raise FileNotFoundError(f"--resume latest: there is no run in {root}. Name one, or leave --resume out.")
         return max(runs, key=_newest_change)
     named = Path(resume)
-    folder = next((place for place in (named, *named.parents[:2]) if (place / RECORD).is_file()), named)
+    above = named.parents[:2] if named.exists() else ()  # of a stage's folder or a checkpoint
+    folder = next((place for place in (named, *above) if (place / RECORD).is_file()), named)
     if output is not None and output != folder:
         raise ValueError(f"--output {output} with --resume {folder}: a run goes on in its folder; leave --output out.")
     return folder

@@ -119,7 +119,7 @@ def from_files(device: torch.device, quick: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         enlarge_clip(folder / "frames", height, width, count)
-        for objects in object_counts(quick)[:3]:
+        for objects in object_counts(quick):
             write_mask(folder / "first.png", boxes(objects, height, width).numpy())
 
             def segment(folder: Path = folder) -> None:

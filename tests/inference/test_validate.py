@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from dataset.evaluate.annotated import open_annotated
+from inference import validate as validation
 from inference.matches.accuracy import make_match_report, measure_videos
 from inference.propagate import build_variants, propagate
 from inference.report import score_folders
@@ -69,6 +71,19 @@ def test_the_figures_are_those_of_segmenting_and_scoring(root: Path, tmp_path: P
     figures = validate(toy_model(), config_of(root), CPU)
     assert of_masks(figures) == by_folders(toy_model(), config_of(root), tmp_path)
     assert figures["J&F"] == pytest.approx((figures["J-Mean"] + figures["F-Mean"]) / 2) and 0 < figures["J&F"] < 1
+
+
+def test_a_run_is_validated_in_its_own_precision(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    real = validation.build_variants
+
+    def noted(*inputs: Any, **more: Any) -> Any:
+        seen.append(more["config"].precision)
+        return real(*inputs, **more)
+
+    monkeypatch.setattr(validation, "build_variants", noted)
+    validate(toy_model(), config_of(root), CPU, precision="bf16")
+    assert seen == ["bf16"]
 
 
 def test_the_matches_are_those_of_a_measurement(root: Path) -> None:

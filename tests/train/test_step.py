@@ -137,6 +137,15 @@ def test_a_run_that_goes_on_has_the_settings_that_it_is_given(config: TrainConfi
         restore(train.build_state(groups, CPU), saved, groups)
 
 
+def test_the_log_has_what_the_last_step_was_done_with(config: TrainConfig, batch: ClipBatch) -> None:
+    run = replace(config, optim=replace(config.optim, encoder_lr=0.5, deep_encoder_lr=0.25, warmup_steps=0))
+    run = replace(run, loss=replace(run.loss, bootstrap_start=0, bootstrap_end=4, bootstrap_share=0.2))
+    state = train.build_state(run, CPU)
+    train.train_step(state, [batch], run)
+    values = train.schedule_values(state, run)
+    assert values["lr"] == pytest.approx(run.optim.lr) and values["pixel_share"] == 1.0
+
+
 def validating(root: Path, output: Path, *more: str) -> list[str]:
     words = ["--validate_every", "2", "--val_dataset", "d17", "--val_root", str(root.parent), "--val_size", "-1"]
     return flags(root, output, *words, "--ema", "0.9", "--warmup_steps", "0", *more)

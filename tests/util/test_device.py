@@ -11,6 +11,7 @@ from util import device as device_module
 from util.config.choices import Precision
 from util.device import (
     autocast,
+    many_sizes,
     peak_memory_bytes,
     prefers_channels_last,
     resolve_precision,
@@ -127,6 +128,15 @@ def test_a_program_sets_its_gpu_up(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == "highest"
     finally:
         torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = before
+
+
+def test_no_algorithms_are_tried_where_many_sizes_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    for usual in (True, False):
+        monkeypatch.setattr(torch.backends.cudnn, "benchmark", usual)
+        with pytest.raises(KeyError), many_sizes():
+            assert not torch.backends.cudnn.benchmark
+            raise KeyError
+        assert torch.backends.cudnn.benchmark is usual
 
 
 def test_only_mps_has_its_tensors_channels_first() -> None:

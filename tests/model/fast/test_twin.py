@@ -1,5 +1,6 @@
 """Fast twins compute what their network computes, share its weights and leave it alone."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,8 @@ from torch import nn
 from model.build import build_model, find_network
 from model.fast import fold
 from model.fast import twin as twins
+from model.fast.derived import Derived
+from model.fast.fold import FoldedConv
 from model.fast.layout import lay_out
 from model.fast.twin import for_inference, for_training
 from model.layers.batch_norm import freeze_batch_norm
@@ -68,3 +71,24 @@ def test_for_training(name: str, frozen: bool, for_gpu: bool, monkeypatch: pytes
         assert (here - there).norm() <= 2e-3 * there.norm() + 1e-4 * whole
     if not frozen:
         assert any(not torch.equal(value, statistics[key]) for key, value in model.named_buffers())
+
+
+@pytest.mark.parametrize("name", ["xmem", "emvos"])
+def test_keys_alone_are_encoded_with_weights_that_are_derived_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    real = FoldedConv.derive_all.__func__  # type: ignore[attr-defined]
+
+    def counted(kind: type[FoldedConv], layers: Sequence[Derived]) -> list[tuple[torch.Tensor, ...]]:
+        counts.append(len(layers))
+        found: list[tuple[torch.Tensor, ...]] = real(kind, layers)
+        return found
+
+    monkeypatch.setattr(FoldedConv, "derive_all", classmethod(counted))
+    monkeypatch.setattr(FoldedConv, "derive", lambda layer: pytest.fail("derived for one use"))
+    model = random_batch_norm(build_model(name, "tiny"))
+    network = find_network(name).family.unroll(model, preset(name, "tiny").clip, False)
+    freeze_batch_norm(network)
+    twin = for_training(network)
+    with torch.no_grad():
+        keys = twin.encode(torch.stack([IMAGE, IMAGE], dim=1))  # type: ignore[operator]
+    assert keys.key.shape[1] == 2 and 0 < len(counts) <= 4 and max(counts) > 1

@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from inference import InferenceConfig, build_segmenter
 from model.build import build_model
 from model.spacetime.network import SpaceTimeNetwork
-from model.spacetime.unroll import ClipNetwork
+from model.spacetime.unroll import ClipNetwork, _ValueBank
 from tests.support.golden_clip import clip as synthetic_clip
 from tests.support.losses import segmentation_losses
 from tests.support.losses import total as sum_up
@@ -193,3 +194,11 @@ def test_where_batch_norm_trains_every_frame_of_every_clip_is_encoded(monkeypatc
         monkeypatch.setattr(network.network, "encode_value", count)
         network(images, masks_of(labels, 2), valid, [0, 1])
         assert (seen == [2] * 5) == trains, "some frames are read by no clip, or by one alone"
+
+
+def test_a_value_that_nobody_reads_may_be_infinite() -> None:
+    bank = _ValueBank()
+    bank.add(np.array([True]), torch.full((1, 1, 2, 3, 3), torch.inf))
+    bank.add(np.array([True]), torch.ones(1, 1, 2, 3, 3, requires_grad=True))
+    touched = bank.touch()
+    assert touched.item() == 1 and touched.requires_grad
